@@ -1,0 +1,239 @@
+//! SkyCluster: a member, how to reach it, and what it has. Connected and reported by the operator's fleet.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// How to reach a member and what may be placed there.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "skymanager.io",
+    version = "v1alpha1",
+    kind = "SkyCluster",
+    plural = "skyclusters",
+    shortname = "skyc",
+    category = "sky",
+    status = "SkyClusterStatus",
+    derive = "PartialEq",
+    doc = "A member cluster: how to reach it, what may be placed there, what it has.",
+    printcolumn(name = "Manager", type_ = "string", json_path = ".spec.manager"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes"),
+    printcolumn(name = "Free-CPU", type_ = "string", json_path = ".status.free.cpu"),
+    printcolumn(name = "Free-Memory", type_ = "string", json_path = ".status.free.memory"),
+    printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.unschedulable"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SkyClusterSpec {
+    /// What runs the member; cannot be changed.
+    pub manager: Manager,
+    /// How to reach a Kubernetes member; with `manager: kubernetes` and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesAccess>,
+    /// How to reach a Slurm member; with `manager: slurm` and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmAccess>,
+    /// Cordon: no new shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unschedulable: Option<bool>,
+    /// Taints: only workloads that tolerate them are placed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<ClusterTaint>,
+    /// Seconds of silence after which the cluster counts as lost; default 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_after_seconds: Option<i64>,
+}
+
+/// What runs a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// A Kubernetes API server.
+    Kubernetes,
+    /// Slurm, through slurmrestd.
+    Slurm,
+}
+
+/// How to reach a Kubernetes member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesAccess {
+    /// Secret in the operator's namespace that holds a kubeconfig, labelled `skymanager.io/member: <cluster>`.
+    pub kubeconfig_secret_ref: SecretKey,
+    /// Context of the kubeconfig; absent: its current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+}
+
+/// A key of a Secret in the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// Secret name.
+    pub name: String,
+    /// Key in the Secret; default `kubeconfig`, for Slurm `token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// How to reach a Slurm member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlurmAccess {
+    /// URL of slurmrestd.
+    pub endpoint: String,
+    /// User that jobs are submitted as.
+    pub user_name: String,
+    /// Secret in the operator's namespace that holds a JWT, labelled `skymanager.io/member: <cluster>`.
+    pub token_secret_ref: SecretKey,
+    /// PEM certificates that sign the endpoint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// Default partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// Default account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Default quality of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<String>,
+    /// Default working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_dir: Option<String>,
+    /// Where replicas' output goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
+    /// How `image` runs there; default None.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_runtime: Option<ContainerRuntime>,
+    /// Image names to what the runtime takes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub image_map: BTreeMap<String, String>,
+    /// The cluster's MaxArraySize; default 1001 (indices to 1000).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_array_size: Option<i32>,
+    /// Seconds between recording a submitted job and its release; default 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_seconds: Option<i32>,
+}
+
+/// How images run on a Slurm member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ContainerRuntime {
+    /// Not at all.
+    None,
+    /// Apptainer.
+    Apptainer,
+    /// Slurm's own --container.
+    #[serde(rename = "OCI")]
+    Oci,
+    /// The Pyxis plugin.
+    Pyxis,
+}
+
+/// A taint of a whole cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterTaint {
+    /// Taint key.
+    pub key: String,
+    /// Taint value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What happens to workloads that do not tolerate it.
+    pub effect: TaintEffect,
+}
+
+/// What a cluster's taint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum TaintEffect {
+    /// No new shares.
+    NoSchedule,
+    /// No new shares, and what is there is evicted.
+    NoExecute,
+}
+
+/// What the operator reports of a member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SkyClusterStatus {
+    /// Generation of the spec that this status speaks of; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reachable, CredentialsValid, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Version of what runs the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Number of nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<i64>,
+    /// Sum over nodes of what they have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub capacity: BTreeMap<String, Quantity>,
+    /// Sum over nodes of what they give to workloads.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// Sum over schedulable nodes of what nobody asked for yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub free: BTreeMap<String, Quantity>,
+    /// Equal nodes merged; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_shapes: Vec<NodeShape>,
+    /// Whether `nodeShapes` leaves nodes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shapes_truncated: Option<bool>,
+}
+
+/// A number of equal nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeShape {
+    /// How many there are.
+    pub count: i64,
+    /// What each gives to workloads.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// What each has free.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub free: BTreeMap<String, Quantity>,
+    /// Accelerator model, as the node's labels or GRES give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// Node taints that keep pods away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<NodeTaint>,
+    /// Architecture, operating system, zone and instance type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A taint of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeTaint {
+    /// Taint key.
+    pub key: String,
+    /// Taint value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// NoSchedule or NoExecute.
+    pub effect: String,
+}

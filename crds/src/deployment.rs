@@ -1,0 +1,113 @@
+//! SkyDeployment: N replicas kept running, spread over members. Its behaviour is not there yet: the operator says so
+//! in a condition.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::status::{ClusterCounts, ClusterDiagnosis, CoolDown, Eviction, PlacementStatus};
+use crate::workload::WorkloadSpec;
+
+/// What to keep running, how many times, and where.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "skymanager.io",
+    version = "v1alpha1",
+    kind = "SkyDeployment",
+    plural = "skydeployments",
+    shortname = "skyd",
+    category = "sky",
+    namespaced,
+    status = "SkyDeploymentStatus",
+    derive = "PartialEq",
+    doc = "N replicas kept running, spread over member clusters.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Clusters", type_ = "string", json_path = ".status.summary"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SkyDeploymentSpec {
+    /// What one replica is and where it may run.
+    #[serde(flatten)]
+    pub workload: WorkloadSpec,
+    /// Number of replicas; default 1. A plain number, as the scale subresource demands.
+    #[serde(default = "one")]
+    pub replicas: i32,
+    /// How a changed template rolls over the clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<RolloutStrategy>,
+    /// Whether a changed template waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// Seconds without progress after which a rollout stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_seconds: Option<i32>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// How a changed template rolls over the clusters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStrategy {
+    /// Clusters that may be in the middle of a rollout at once; default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_clusters_unavailable: Option<i32>,
+}
+
+/// What the operator reports of a SkyDeployment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SkyDeploymentStatus {
+    /// Generation of the spec that this status speaks of; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// For display.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Ready, Progressing, Scheduled, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Replicas that exist on members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Replicas that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Replicas of the present template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_replicas: Option<i32>,
+    /// Replicas that are available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_replicas: Option<i32>,
+    /// Label selector of the pods on members, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Where the replicas were placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<PlacementStatus>,
+    /// What each cluster's replicas are doing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<ClusterCounts>,
+    /// Replicas by cluster in one line, such as `c1:2,c2:1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Why replicas are not placed; at most 32 clusters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnosis: Vec<ClusterDiagnosis>,
+    /// Clusters that are not tried again for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cool_downs: Vec<CoolDown>,
+    /// The last 10 evictions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evictions: Vec<Eviction>,
+}
