@@ -1,0 +1,112 @@
+//! What is known when a SkyJob is planned: its own record on the host and what members say about its shares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Seconds;
+use crate::observation::{Observation, Trouble};
+use crate::placement::Placement;
+
+/// A SkyJob as its object on the host shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Carries our finalizer.
+    pub finalizer: bool,
+    /// Why the spec cannot be carried out, if it cannot.
+    pub refused: Option<Refused>,
+    /// Held back by its user.
+    pub suspend: bool,
+    /// The run asked for; empty without `runId`.
+    pub run: String,
+    /// Runs so far, oldest first; the last is the present one.
+    pub runs: Vec<Run>,
+    /// Replicas asked for.
+    pub replicas: i64,
+    /// Seconds from the start until the job is Failed.
+    pub deadline: Option<Seconds>,
+    /// Seconds from the end until what is on members is removed.
+    pub ttl: Option<Seconds>,
+    /// Where it is placed.
+    pub placement: Option<Placement>,
+    /// The highest placement revision there was.
+    pub revision: i64,
+    /// When it was first placed.
+    pub start: Option<Seconds>,
+    /// How it ended, if it did.
+    pub finished: Option<Finished>,
+    /// Clusters whose share was recorded as seen there.
+    pub seen: BTreeSet<String>,
+    /// Replicas recorded by cluster: shown while a cluster is silent and nothing newer is known.
+    pub recorded: BTreeMap<String, crate::observation::Counts>,
+}
+
+/// Why a spec cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// CamelCase code: `InvalidSpec` or `NotSupported`.
+    pub reason: String,
+    /// Names the field and the fix.
+    pub message: String,
+}
+
+/// One execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its run id.
+    pub id: String,
+    /// Running, Complete, Failed or Withdrawn.
+    pub outcome: String,
+    /// When it began.
+    pub start: Option<Seconds>,
+    /// When it ended.
+    pub completion: Option<Seconds>,
+}
+
+/// How a SkyJob ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Whether every replica succeeded.
+    pub complete: bool,
+    /// When.
+    pub at: Option<Seconds>,
+}
+
+/// What members say about the shares of one SkyJob.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    /// Clusters of its shares, and how far they can be believed. A cluster that is not listed is not registered.
+    pub reach: BTreeMap<String, Reach>,
+    /// Shares of its uid, by cluster, wherever they are.
+    pub shares: Vec<(String, Observation)>,
+    /// Share ids seen on their member since the operator started.
+    pub seen: BTreeSet<String>,
+    /// Shares that a member would not take, by share id.
+    pub sent_back: BTreeMap<String, SentBack>,
+}
+
+/// How far a cluster can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What it says is what there is.
+    Synced,
+    /// Not answering; what was said before may be stale.
+    Silent {
+        /// For longer than its grace.
+        lost: bool,
+        /// In words.
+        message: String,
+    },
+}
+
+/// Why a member would not take a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentBack {
+    /// No retry can help: the member refused the object as it is.
+    pub for_good: bool,
+    /// Reason code and the member's words.
+    pub trouble: Trouble,
+}
+

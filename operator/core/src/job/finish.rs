@@ -1,0 +1,60 @@
+//! Judges whether a placed SkyJob has ended, and how. Called by `plan`.
+
+use super::facts::{Facts, Members, Reach};
+use crate::Seconds;
+use crate::observation::{End, Observation, Trouble};
+use crate::placement::{PlacedShare, Placement};
+
+/// How a SkyJob ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Every share is complete.
+    Complete,
+    /// It failed.
+    Failed(Trouble),
+}
+
+/// The observation of `share`, if its member has it.
+pub(super) fn observed<'m>(members: &'m Members, share: &PlacedShare) -> Option<&'m Observation> {
+    let of_share = |(cluster, seen): &&(String, Observation)| *cluster == share.cluster && seen.stamp.share == share.id;
+    members.shares.iter().find(of_share).map(|(_, observation)| observation)
+}
+
+/// Whether `share` was on its member once and is not any more, without our doing.
+pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
+    let known = members.seen.contains(&share.id) || facts.seen.contains(&share.cluster);
+    known && members.reach.get(&share.cluster) == Some(&Reach::Synced) && observed(members, share).is_none()
+}
+
+/// Whether and how the job has ended at `now`.
+pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) -> Option<Ending> {
+    let failed = |reason: &str, message: String| Some(Ending::Failed(Trouble { reason: reason.into(), message }));
+    let mut complete = 0;
+    for share in &placement.shares {
+        match observed(members, share).and_then(|observation| observation.end.as_ref()) {
+            Some(End::Complete) => complete += 1,
+            Some(End::Failed(trouble)) => {
+                return failed(&trouble.reason, format!("on {}: {}", share.cluster, trouble.message));
+            }
+            None if vanished(facts, members, share) => {
+                let words = "the share was deleted on its member by somebody else; its replicas may have run";
+                return failed("DeletedOnMember", format!("on {}: {words}", share.cluster));
+            }
+            None => {}
+        }
+        if let Some(refusal) = members.sent_back.get(&share.id).filter(|refusal| refusal.for_good) {
+            return failed(&refusal.trouble.reason, format!("on {}: {}", share.cluster, refusal.trouble.message));
+        }
+    }
+    if complete == placement.shares.len() {
+        return Some(Ending::Complete);
+    }
+    let overdue = overdue_at(facts).is_some_and(|at| now >= at);
+    let seconds = facts.deadline.unwrap_or_default();
+    if overdue { failed("DeadlineExceeded", format!("not done within activeDeadlineSeconds ({seconds})")) } else { None }
+}
+
+/// When the job is overdue.
+pub(super) fn overdue_at(facts: &Facts) -> Option<Seconds> {
+    Some(facts.start?.saturating_add(facts.deadline?))
+}

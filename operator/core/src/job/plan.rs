@@ -1,0 +1,208 @@
+//! Decides what is to be done about one SkyJob: steps on members, the finalizer, the queue, and the status wanted.
+//! Apply makes no choices of its own.
+
+use super::facts::{Facts, Members, Reach, Run};
+use super::finish::{Ending, judge, observed, overdue_at, vanished};
+use super::status::{Phase, Status, condition, placed, unplaced};
+use crate::Seconds;
+use crate::decision::{Decision, Outcome};
+use crate::observation::Observation;
+use crate::placement::{PlacedShare, Placement};
+use crate::share::ShareKey;
+
+/// What is to be done about one SkyJob.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What happens to the finalizer, before anything else.
+    pub finalizer: Finalizer,
+    /// Steps on members, in any order.
+    pub steps: Vec<Step>,
+    /// Whether it waits for the scheduler.
+    pub queue: bool,
+    /// The status wanted; `None`: leave it.
+    pub status: Option<Status>,
+    /// When to look again at the latest, whatever happens.
+    pub wake: Option<Seconds>,
+}
+
+/// What happens to the finalizer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Finalizer {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Add it, and do nothing else until it is there.
+    Add,
+    /// Remove it: nothing is left on any member.
+    Remove,
+}
+
+/// One step on a member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Create or update the object of this share.
+    Ensure {
+        /// The share.
+        share: PlacedShare,
+        /// Held back.
+        suspended: bool,
+    },
+    /// Remove an object, whatever it is doing.
+    Withdraw {
+        /// Cluster name.
+        cluster: String,
+        /// Its object.
+        key: ShareKey,
+    },
+}
+
+/// Plans one SkyJob at `now`. `answer` is what the scheduler last said about it while it waits.
+#[must_use]
+pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Seconds) -> Plan {
+    if facts.deleting {
+        return teardown(facts, members);
+    }
+    if !facts.finalizer {
+        return Plan { finalizer: Finalizer::Add, ..Plan::default() };
+    }
+    if let Some(old) = superseded(facts) {
+        return restart(facts, members, old, now);
+    }
+    if let Some(finished) = &facts.finished {
+        let kept = Plan { wake: gone_at(facts).filter(|at| *at > now), ..Plan::default() };
+        let expired = gone_at(facts).is_some_and(|at| now >= at);
+        let remove = |seen: &Observation| expired || (!finished.complete && seen.end.is_none());
+        return Plan { steps: withdrawals(members, remove), ..kept };
+    }
+    match &facts.placement {
+        None => wait(facts, members, answer, now),
+        Some(placement) => run(facts, members, placement, now),
+    }
+}
+
+/// Not placed: queued unless refused or held back. Leftovers of earlier placements are withdrawn.
+fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Seconds) -> Plan {
+    let steps = withdrawals(members, |_| true);
+    let queue = facts.refused.is_none() && !facts.suspend;
+    if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome)) {
+        let placement = Placement::of_all(facts.revision.saturating_add(1), parts);
+        let status = placed(facts, &Members { reach: all_synced(&placement), ..Members::default() }, &placement, None, now);
+        return Plan { steps, status: Some(status), ..Plan::default() };
+    }
+    let known = !queue || answer.is_some();
+    Plan { steps, queue, status: known.then(|| unplaced(facts, answer)), ..Plan::default() }
+}
+
+fn all_synced(placement: &Placement) -> std::collections::BTreeMap<String, Reach> {
+    placement.shares.iter().map(|share| (share.cluster.clone(), Reach::Synced)).collect()
+}
+
+/// Placed and not finished: every share is where it should be, nothing else is anywhere.
+fn run(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) -> Plan {
+    let ending = judge(facts, members, placement, now);
+    let status = placed(facts, members, placement, ending.as_ref(), now);
+    let steps = match &ending {
+        Some(Ending::Complete) => Vec::new(),
+        Some(Ending::Failed(_)) => withdrawals(members, |seen| seen.end.is_none()),
+        None => {
+            let stale = |seen: &Observation| placement.shares.iter().all(|share| share.id != seen.stamp.share);
+            let mut steps = withdrawals(members, stale);
+            steps.extend(placement.shares.iter().filter_map(|share| ensure(facts, members, share)));
+            steps
+        }
+    };
+    let wake = match ending {
+        None => overdue_at(facts).filter(|at| *at > now),
+        Some(_) => None,
+    };
+    Plan { steps, status: Some(status), wake, ..Plan::default() }
+}
+
+/// Creates a share that is not on its member, or changes whether it is held back. Only on a member that answers, and
+/// never a second time where it was seen before.
+fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step> {
+    if members.reach.get(&share.cluster) != Some(&Reach::Synced) || vanished(facts, members, share) {
+        return None;
+    }
+    let wanted = match observed(members, share) {
+        None => !facts.suspend || !members.seen.contains(&share.id),
+        Some(seen) => seen.end.is_none() && !seen.deleting && seen.suspended != facts.suspend,
+    };
+    wanted.then(|| Step::Ensure { share: share.clone(), suspended: facts.suspend })
+}
+
+/// Withdraws every share that `which` picks and that is not on its way out already.
+fn withdrawals(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Step> {
+    let picked = members.shares.iter().filter(|(_, seen)| !seen.deleting && which(seen));
+    picked.map(|(cluster, seen)| Step::Withdraw { cluster: cluster.clone(), key: seen.key.clone() }).collect()
+}
+
+/// When what is on members is removed after the end.
+fn gone_at(facts: &Facts) -> Option<Seconds> {
+    Some(facts.finished.as_ref()?.at?.saturating_add(facts.ttl?))
+}
+
+/// The deletion: withdraw everywhere, then let go. A silent member is waited for; one that is no longer registered
+/// cannot be asked any more.
+fn teardown(facts: &Facts, members: &Members) -> Plan {
+    if !facts.finalizer {
+        return Plan::default();
+    }
+    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
+    let mut silent: Vec<&str> = shares
+        .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
+        .map(|share| share.cluster.as_str())
+        .collect();
+    silent.dedup();
+    if members.shares.is_empty() && silent.is_empty() {
+        return Plan { finalizer: Finalizer::Remove, ..Plan::default() };
+    }
+    let steps = withdrawals(members, |_| true);
+    let status = (!silent.is_empty()).then(|| {
+        let words = format!("waiting for {} to answer before its shares can be withdrawn", silent.join(", "));
+        let mut status = match &facts.placement {
+            Some(placement) => placed(facts, members, placement, None, facts.start.unwrap_or_default()),
+            None => unplaced(facts, None),
+        };
+        status.phase = Phase::Deleting;
+        status.conditions.retain(|condition| condition.kind == "Scheduled");
+        status.conditions.push(condition("Reconciling", true, "Deleting", &words));
+        status
+    });
+    Plan { steps, status, ..Plan::default() }
+}
+
+/// The present run, when another one is asked for that has not been run before.
+fn superseded(facts: &Facts) -> Option<&Run> {
+    let present = facts.runs.last()?;
+    let asked_before = facts.runs.iter().any(|run| run.id == facts.run);
+    (!asked_before).then_some(present)
+}
+
+/// A new run: everything of the old one is withdrawn, confirmed, and only then forgotten.
+fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
+    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
+    let silent = shares
+        .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
+        .count();
+    if !members.shares.is_empty() || silent > 0 {
+        return Plan { steps: withdrawals(members, |_| true), ..Plan::default() };
+    }
+    let mut fresh = facts.clone();
+    fresh.placement = None;
+    fresh.finished = None;
+    fresh.start = None;
+    if let Some(run) = fresh.runs.last_mut().filter(|run| run.completion.is_none()) {
+        run.outcome = "Withdrawn".into();
+        run.completion = Some(now);
+    }
+    let begun = Run { id: facts.run.clone(), outcome: "Queued".into(), start: None, completion: None };
+    fresh.runs.push(begun);
+    let mut status = unplaced(&fresh, None);
+    let words = format!("run {:?} follows run {:?}", facts.run, old.id);
+    status.conditions = vec![condition("Reconciling", true, "NewRun", &words)];
+    Plan { status: Some(status), ..Plan::default() }
+}
+
+#[cfg(test)]
+mod tests;

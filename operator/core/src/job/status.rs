@@ -1,0 +1,339 @@
+//! Words the status of a SkyJob from its placement and what members say. Turned into the API's status by sky-convert.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, Members, Reach, Run};
+use super::finish::{Ending, observed, vanished};
+use crate::Seconds;
+use crate::decision::{Decision, Outcome};
+use crate::observation::{Counts, Trouble};
+use crate::placement::{PlacedShare, Placement};
+
+/// Clusters that a diagnosis lists at most.
+const MOST_DIAGNOSED: usize = 32;
+
+/// The status of a SkyJob, without times of transitions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// For display.
+    pub phase: Phase,
+    /// In the order they are shown.
+    pub conditions: Vec<Condition>,
+    /// Where it is placed.
+    pub placement: Option<Placement>,
+    /// By cluster name.
+    pub clusters: Vec<ClusterStatus>,
+    /// Over all clusters.
+    pub totals: Totals,
+    /// Cluster, reason code, words.
+    pub diagnosis: Vec<(String, String, String)>,
+    /// Runs so far.
+    pub runs: Vec<Run>,
+    /// When it was first placed.
+    pub start: Option<Seconds>,
+    /// When it ended.
+    pub completion: Option<Seconds>,
+}
+
+/// For display.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Not placed yet.
+    #[default]
+    Queued,
+    /// Placed, nothing started.
+    Pending,
+    /// A replica has started.
+    Running,
+    /// Held back.
+    Suspended,
+    /// Every replica succeeded.
+    Complete,
+    /// A replica failed for good.
+    Failed,
+    /// Every unfinished share is on a silent cluster.
+    Unknown,
+    /// The spec cannot be carried out.
+    Invalid,
+    /// Being withdrawn.
+    Deleting,
+}
+
+impl Phase {
+    /// As the status writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Suspended => "Suspended",
+            Self::Complete => "Complete",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+            Self::Invalid => "Invalid",
+            Self::Deleting => "Deleting",
+        }
+    }
+}
+
+/// A condition without the time of its transition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Scheduled, Reconciling, Complete, Failed, Suspended or Stalled.
+    pub kind: &'static str,
+    /// True or False.
+    pub status: bool,
+    /// CamelCase code.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+}
+
+/// The replicas on one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// Cluster name.
+    pub cluster: String,
+    /// Replicas placed there.
+    pub replicas: i64,
+    /// What they are doing.
+    pub counts: Counts,
+    /// State not known.
+    pub unknown: i64,
+    /// What keeps them from running, or made them fail.
+    pub trouble: Option<Trouble>,
+}
+
+/// Replicas over all clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Asked for.
+    pub replicas: i64,
+    /// What they are doing.
+    pub counts: Counts,
+    /// State not known.
+    pub unknown: i64,
+}
+
+pub(super) fn condition(kind: &'static str, status: bool, reason: &str, message: &str) -> Condition {
+    Condition { kind, status, reason: reason.into(), message: message.into() }
+}
+
+/// A job that is not placed: refused, held back, or waiting with the scheduler's answer.
+pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
+    let mut status = Status {
+        totals: Totals {
+            replicas: facts.replicas,
+            counts: Counts { pending: facts.replicas, ..Counts::default() },
+            unknown: 0,
+        },
+        runs: facts.runs.clone(),
+        ..Status::default()
+    };
+    let (phase, conditions) = if let Some(refused) = &facts.refused {
+        let not_scheduled = condition("Scheduled", false, &refused.reason, &refused.message);
+        (Phase::Invalid, vec![not_scheduled, condition("Stalled", true, &refused.reason, &refused.message)])
+    } else if facts.suspend {
+        let words = "spec.suspend is true";
+        let not_scheduled = condition("Scheduled", false, "Suspended", words);
+        (Phase::Suspended, vec![not_scheduled, condition("Suspended", true, "Suspended", words)])
+    } else {
+        (Phase::Queued, waiting(answer))
+    };
+    status.phase = phase;
+    status.conditions = conditions;
+    if let Some(decision) = answer.filter(|_| phase == Phase::Queued) {
+        let refusals = decision.verdicts.iter().filter_map(|verdict| {
+            let (reason, message) = match &verdict.refusal {
+                Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.clone()),
+                None => ("TooFewReplicas".to_owned(), format!("room for {} of {}", verdict.fit, facts.replicas)),
+            };
+            Some((verdict.cluster.clone(), reason, message))
+        });
+        status.diagnosis = refusals.take(MOST_DIAGNOSED).collect();
+    }
+    status
+}
+
+fn waiting(answer: Option<&Decision>) -> Vec<Condition> {
+    match answer.map(|decision| &decision.outcome) {
+        Some(Outcome::TooLarge(message)) => vec![
+            condition("Scheduled", false, "TooLarge", message),
+            condition("Reconciling", true, "Queued", message),
+            condition("Stalled", true, "TooLarge", message),
+        ],
+        Some(Outcome::Queued(message)) => vec![
+            condition("Scheduled", false, "Queued", message),
+            condition("Reconciling", true, "Queued", message),
+        ],
+        Some(Outcome::Placed(_)) | None => {
+            vec![condition("Reconciling", true, "Queued", "waiting for the scheduler")]
+        }
+    }
+}
+
+/// A placed job, ended or not.
+pub(super) fn placed(
+    facts: &Facts,
+    members: &Members,
+    placement: &Placement,
+    ending: Option<&Ending>,
+    now: Seconds,
+) -> Status {
+    let clusters = clusters(facts, members, placement, ending);
+    let totals = sum(facts.replicas, &clusters);
+    let phase = phase(facts, &totals, ending);
+    let mut conditions =
+        vec![condition("Scheduled", true, "Placed", &format!("placed on {}", placement.summary()))];
+    match ending {
+        Some(Ending::Complete) => {
+            let words = format!("{} of {} replicas succeeded", totals.counts.succeeded, facts.replicas);
+            conditions.push(condition("Reconciling", false, "Complete", &words));
+            conditions.push(condition("Complete", true, "Succeeded", &words));
+        }
+        Some(Ending::Failed(trouble)) => {
+            conditions.push(condition("Reconciling", false, "Failed", &trouble.message));
+            conditions.push(condition("Failed", true, &trouble.reason, &trouble.message));
+            conditions.push(condition("Stalled", true, &trouble.reason, &trouble.message));
+        }
+        None => {
+            conditions.push(condition("Reconciling", true, phase.as_str(), &progress(&totals, &clusters)));
+            if facts.suspend {
+                conditions.push(condition("Suspended", true, "Suspended", "spec.suspend is true"));
+            }
+        }
+    }
+    Status {
+        phase,
+        conditions,
+        placement: Some(placement.clone()),
+        clusters,
+        totals,
+        diagnosis: Vec::new(),
+        runs: runs(facts, ending, now),
+        start: facts.start.or(Some(now)),
+        completion: ending.map(|_| now),
+    }
+}
+
+fn phase(facts: &Facts, totals: &Totals, ending: Option<&Ending>) -> Phase {
+    let counts = totals.counts;
+    match ending {
+        Some(Ending::Complete) => Phase::Complete,
+        Some(Ending::Failed(_)) => Phase::Failed,
+        None if facts.suspend => Phase::Suspended,
+        None if totals.unknown > 0 && counts.pending + counts.running == 0 => Phase::Unknown,
+        None if counts.running + counts.succeeded > 0 => Phase::Running,
+        None => Phase::Pending,
+    }
+}
+
+fn progress(totals: &Totals, clusters: &[ClusterStatus]) -> String {
+    let counts = totals.counts;
+    let mut parts = Vec::new();
+    let named = [("pending", counts.pending), ("running", counts.running), ("succeeded", counts.succeeded)];
+    for (name, count) in named.into_iter().chain([("failed", counts.failed), ("unknown", totals.unknown)]) {
+        if count > 0 {
+            parts.push(format!("{count} {name}"));
+        }
+    }
+    let mut text = format!("{} of {} replicas", parts.join(", "), totals.replicas);
+    for cluster in clusters {
+        if let Some(trouble) = &cluster.trouble {
+            text.push_str(&format!("; {}: {}: {}", cluster.cluster, trouble.reason, trouble.message));
+        }
+    }
+    text
+}
+
+fn sum(replicas: i64, clusters: &[ClusterStatus]) -> Totals {
+    let mut totals = Totals { replicas, ..Totals::default() };
+    for cluster in clusters {
+        totals.counts.pending += cluster.counts.pending;
+        totals.counts.running += cluster.counts.running;
+        totals.counts.succeeded += cluster.counts.succeeded;
+        totals.counts.failed += cluster.counts.failed;
+        totals.unknown += cluster.unknown;
+    }
+    totals
+}
+
+/// What each cluster's replicas are doing, by cluster name.
+fn clusters(facts: &Facts, members: &Members, placement: &Placement, ending: Option<&Ending>) -> Vec<ClusterStatus> {
+    let mut clusters: BTreeMap<&str, ClusterStatus> = BTreeMap::new();
+    for share in &placement.shares {
+        let of_share = share_status(facts, members, share, ending);
+        let entry = clusters.entry(&share.cluster).or_insert_with(|| ClusterStatus {
+            cluster: share.cluster.clone(),
+            ..ClusterStatus::default()
+        });
+        entry.replicas += of_share.replicas;
+        entry.counts.pending += of_share.counts.pending;
+        entry.counts.running += of_share.counts.running;
+        entry.counts.succeeded += of_share.counts.succeeded;
+        entry.counts.failed += of_share.counts.failed;
+        entry.unknown += of_share.unknown;
+        entry.trouble = entry.trouble.take().or(of_share.trouble);
+    }
+    clusters.into_values().collect()
+}
+
+fn share_status(facts: &Facts, members: &Members, share: &PlacedShare, ending: Option<&Ending>) -> ClusterStatus {
+    let mut status = ClusterStatus { replicas: share.replicas, ..ClusterStatus::default() };
+    let all_pending = Counts { pending: share.replicas, ..Counts::default() };
+    match (members.reach.get(&share.cluster), observed(members, share)) {
+        (None, _) => {
+            status.unknown = share.replicas;
+            status.trouble = Some(trouble("ClusterGone", "the SkyCluster is no longer registered"));
+        }
+        (Some(Reach::Silent { lost, message }), seen) => {
+            let recorded = facts.recorded.get(&share.cluster).copied();
+            status.counts = seen.map(|seen| seen.counts).or(recorded).unwrap_or(all_pending);
+            if *lost {
+                status.unknown = status.counts.pending + status.counts.running;
+                status.counts.pending = 0;
+                status.counts.running = 0;
+            }
+            let reason = if *lost { "ClusterLost" } else { "ClusterUnreachable" };
+            status.trouble = Some(trouble(reason, message));
+        }
+        (Some(Reach::Synced), Some(seen)) => {
+            status.counts = seen.counts;
+            status.trouble = seen.trouble.clone();
+        }
+        (Some(Reach::Synced), None) if vanished(facts, members, share) => {
+            status.counts.failed = share.replicas;
+            status.trouble = Some(trouble("DeletedOnMember", "deleted on its member by somebody else"));
+        }
+        (Some(Reach::Synced), None) => status.counts = all_pending,
+    }
+    if let Some(refusal) = members.sent_back.get(&share.id) {
+        status.trouble = Some(refusal.trouble.clone());
+    }
+    if matches!(ending, Some(Ending::Failed(_))) {
+        // What has not ended is withdrawn now; it will not be tried again.
+        status.counts.failed += status.counts.pending + status.counts.running;
+        status.counts.pending = 0;
+        status.counts.running = 0;
+    }
+    status
+}
+
+fn trouble(reason: &str, message: &str) -> Trouble {
+    Trouble { reason: reason.into(), message: message.into() }
+}
+
+/// Runs so far, the present one last, closed when it has ended. At most 20.
+fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
+    let mut runs = facts.runs.clone();
+    if runs.last().is_none_or(|run| run.id != facts.run) {
+        runs.push(Run { id: facts.run.clone(), outcome: "Running".into(), start: Some(now), completion: None });
+    }
+    if let (Some(run), Some(ending)) = (runs.last_mut(), ending) {
+        run.outcome = if *ending == Ending::Complete { "Complete".into() } else { "Failed".into() };
+        run.completion = Some(now);
+    }
+    let surplus = runs.len().saturating_sub(20);
+    runs.split_off(surplus)
+}

@@ -1,0 +1,96 @@
+//! What a member says: its nodes, its shares, and what changed. The words between sky-member and everybody else.
+
+use crate::cluster::Node;
+use crate::share::{ShareKey, Stamp};
+
+/// What a member says about one share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Its object.
+    pub key: ShareKey,
+    /// What is stamped on it.
+    pub stamp: Stamp,
+    /// Identity of this very object: another one of the same name has another.
+    pub instance: String,
+    /// Replicas it is to run.
+    pub replicas: i64,
+    /// What they are doing.
+    pub counts: Counts,
+    /// Replicas that are on a node or have ended: the rest still needs its reservation.
+    pub settled: i64,
+    /// Whether any container of it has ever started, as far as is known.
+    pub started: bool,
+    /// Held back.
+    pub suspended: bool,
+    /// On its way out.
+    pub deleting: bool,
+    /// How it ended, if it did.
+    pub end: Option<End>,
+    /// What keeps its replicas from running, or made them fail.
+    pub trouble: Option<Trouble>,
+}
+
+/// Replicas by what they are doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Not started yet.
+    pub pending: i64,
+    /// Started and not ended.
+    pub running: i64,
+    /// Ended with success.
+    pub succeeded: i64,
+    /// Ended without success and not tried again.
+    pub failed: i64,
+}
+
+/// How a share ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every replica succeeded.
+    Complete,
+    /// A replica failed for good.
+    Failed(Trouble),
+}
+
+/// A reason code and the member's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// CamelCase code, such as `ImagePullBackOff`.
+    pub reason: String,
+    /// The member's words.
+    pub message: String,
+}
+
+/// Something a member has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A node.
+    Node(Node),
+    /// A share of our origin.
+    Share(Observation),
+}
+
+/// What is no longer there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemKey {
+    /// A node, by name.
+    Node(String),
+    /// A share.
+    Share(ShareKey),
+}
+
+/// A change on a member. A watch and a poll look the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberEvent {
+    /// Everything there is; what is not listed is gone.
+    Reset(Vec<Item>),
+    /// These are new or changed, and those are gone, at one moment.
+    Changed {
+        /// New or changed.
+        upserts: Vec<Item>,
+        /// Gone.
+        gone: Vec<ItemKey>,
+    },
+    /// The member does not answer; what was said before may be stale.
+    Lost(String),
+}

@@ -1,0 +1,20 @@
+//! Refuses clusters that cannot be used now.
+
+use crate::cluster::{Cluster, Health};
+use crate::plugin::{Context, Refusal, SchedulerPlugin};
+
+pub(super) struct ClusterReady;
+
+impl SchedulerPlugin for ClusterReady {
+    fn name(&self) -> &'static str {
+        "ClusterReady"
+    }
+
+    fn filter(&self, _: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
+        match (&cluster.health, &cluster.nodes) {
+            (Health::NotReady { .. }, _) => Err(Refusal::new("ClusterNotReady", "not ready")),
+            (Health::Ready, None) => Err(Refusal::new("NotReported", "not reported yet")),
+            (Health::Ready, Some(_)) => Ok(()),
+        }
+    }
+}

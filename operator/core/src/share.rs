@@ -1,0 +1,137 @@
+//! A share: some replicas of one workload on one member, with everything the member needs to create it. Made by
+//! sky-convert from a placement, dispatched by sky-member.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::labels::Labels;
+use crate::ranks::Ranks;
+use crate::resources::Resources;
+use crate::workload::Kind;
+
+/// What is stamped on every object we create on a member, so that it is known again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Identity of the host.
+    pub origin: String,
+    /// Kind of the workload.
+    pub kind: Kind,
+    /// Namespace of the workload, and of the object.
+    pub namespace: String,
+    /// Name of the workload.
+    pub name: String,
+    /// Uid of the workload on the host.
+    pub uid: String,
+    /// Run id; empty for the first run without one.
+    pub run: String,
+    /// Share id, unique within the workload.
+    pub share: String,
+    /// 1 at the first placing of these ranks within the run.
+    pub attempt: i64,
+    /// Hash of the spec it was made from.
+    pub spec_hash: String,
+}
+
+/// Names one share's object on its member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ShareKey {
+    /// Namespace on the member.
+    pub namespace: String,
+    /// Object name on the member.
+    pub object: String,
+}
+
+/// A share as a member is to create it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// Its object's place on the member.
+    pub key: ShareKey,
+    /// What is stamped on it.
+    pub stamp: Stamp,
+    /// The member it goes to.
+    pub cluster: String,
+    /// Replicas here.
+    pub replicas: i64,
+    /// Replicas of the whole workload.
+    pub total_replicas: i64,
+    /// Ranks of the replicas here, by index.
+    pub ranks: Ranks,
+    /// Held back: it exists, but no replica runs.
+    pub suspended: bool,
+    /// The user's labels, copied.
+    pub labels: Labels,
+    /// The user's annotations, copied.
+    pub annotations: Labels,
+    /// What a replica runs.
+    pub program: Program,
+    /// What a replica asks for.
+    pub requests: Resources,
+    /// What happens when a replica fails.
+    pub retry: Retry,
+}
+
+/// What a replica runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Program {
+    /// One container.
+    Container(Container),
+    /// A pod template, as the user wrote it.
+    Template(Value),
+}
+
+/// One container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Container {
+    /// Its image.
+    pub image: String,
+    /// Always, IfNotPresent or Never; `None`: the member's own default.
+    pub pull_policy: Option<String>,
+    /// Names of Secrets with registry credentials.
+    pub pull_secrets: Vec<String>,
+    /// Service account.
+    pub service_account: Option<String>,
+    /// What it executes.
+    pub entry: Entry,
+    /// Its environment, in order.
+    pub env: Vec<(String, EnvValue)>,
+    /// Ports it opens, as a Pod writes them.
+    pub ports: Vec<Value>,
+}
+
+/// What a container executes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A script for the image's /bin/sh.
+    Script(String),
+    /// A command and arguments; both empty: the image's own.
+    Command {
+        /// Entry point.
+        command: Vec<String>,
+        /// Arguments.
+        args: Vec<String>,
+    },
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self::Command { command: vec![], args: vec![] }
+    }
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EnvValue {
+    /// The text itself.
+    Literal(String),
+    /// A source, as a Pod's `valueFrom` writes it.
+    From(Value),
+}
+
+/// What happens when a replica fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The replica is started anew as a whole, at most this often.
+    Replace(i64),
+    /// The container is restarted in place; the share fails after this many failures in all.
+    Restart(i64),
+}
