@@ -11,6 +11,14 @@ pub const FINALIZER: &str = "skymanager.io/withdraw";
 /// Label on a Secret of the operator's namespace: the SkyCluster that may read it.
 pub const SECRET_MEMBER_LABEL: &str = "skymanager.io/member";
 
+/// Annotation on a member's Secret: `NAMESPACE/NAME` of the service account on the member that its token belongs to.
+/// Absent: the credential is not renewed.
+pub const SERVICE_ACCOUNT_ANNOTATION: &str = "skymanager.io/service-account";
+/// Annotation on a member's Secret: seconds that a renewed token is asked for.
+pub const TOKEN_SECONDS_ANNOTATION: &str = "skymanager.io/token-seconds";
+/// Annotation on a SkyCluster: URL of the member's API server, by which the plugin finds a context of the user's own.
+pub const SERVER_ANNOTATION: &str = "skymanager.io/server";
+
 /// Every cluster counts as carrying this label with its own name.
 pub const CLUSTER_NAME_LABEL: &str = "skymanager.io/cluster-name";
 /// Every cluster counts as carrying this label with its manager.

@@ -83,8 +83,8 @@ impl JsonSchema for Count {
             "x-kubernetes-int-or-string": true,
             "minimum": 1,
             "maximum": 100_000,
-            "pattern": "^[1-9][0-9]{0,4}$",
-            "maxLength": 5,
+            "pattern": "^([1-9][0-9]{0,4}|100000)$",
+            "maxLength": 6,
         })
     }
 }

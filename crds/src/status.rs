@@ -5,17 +5,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
+
 /// Where the replicas were placed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementStatus {
     /// Grows with every bind.
+    #[schemars(range(min = 0))]
     pub revision: i64,
     /// The shares; each has one object on its member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::MAX_SHARES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub shares: Vec<Share>,
     /// The shares summed up by cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::MAX_CLUSTERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["cluster"]))]
     pub clusters: Vec<ClusterReplicas>,
 }
 
@@ -24,15 +29,20 @@ pub struct PlacementStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Share {
     /// `REVISION-INDEX`, never used twice within a workload.
+    #[schemars(schema_with = "bounds::word")]
     pub id: String,
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Number of replicas.
+    #[schemars(range(min = 0))]
     pub replicas: i64,
     /// Ranks of a SkyJob's replicas, such as `0-3,7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::ranks")]
     pub ranks: Option<String>,
     /// 1 at the first placing of these ranks within a run.
+    #[schemars(range(min = 0))]
     pub attempt: i64,
 }
 
@@ -41,8 +51,10 @@ pub struct Share {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterReplicas {
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Number of replicas.
+    #[schemars(range(min = 0))]
     pub replicas: i64,
 }
 
@@ -51,29 +63,38 @@ pub struct ClusterReplicas {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterCounts {
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Replicas placed there.
+    #[schemars(range(min = 0))]
     pub replicas: i64,
     /// Not started yet.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub pending: i64,
     /// Started and not ended.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub running: i64,
     /// Ended with success.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub succeeded: i64,
     /// Ended without success and not tried again.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub failed: i64,
     /// State not known, since the cluster is silent.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub unknown: i64,
     /// Why replicas there wait or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::reason")]
     pub reason: Option<String>,
     /// `reason` in the member's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::message")]
     pub message: Option<String>,
 }
 
@@ -82,11 +103,14 @@ pub struct ClusterCounts {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterDiagnosis {
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Reason code.
+    #[schemars(schema_with = "bounds::reason")]
     pub reason: String,
     /// The reason in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::message")]
     pub message: Option<String>,
 }
 
@@ -95,10 +119,12 @@ pub struct ClusterDiagnosis {
 #[serde(rename_all = "camelCase")]
 pub struct CoolDown {
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Until when.
     pub until: Time,
     /// Evictions from there so far.
+    #[schemars(range(min = 0))]
     pub count: i64,
 }
 
@@ -107,14 +133,18 @@ pub struct CoolDown {
 #[serde(rename_all = "camelCase")]
 pub struct Eviction {
     /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
     pub cluster: String,
     /// Number of replicas withdrawn.
+    #[schemars(range(min = 0))]
     pub replicas: i64,
     /// Reason code.
+    #[schemars(schema_with = "bounds::reason")]
     pub reason: String,
     /// When.
     pub time: Time,
     /// The attempt that ended.
+    #[schemars(range(min = 0))]
     pub attempt: i64,
 }
 
@@ -124,20 +154,26 @@ pub struct Eviction {
 pub struct Totals {
     /// Wanted.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub replicas: i64,
     /// Not started yet, placed or not.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub pending: i64,
     /// Started and not ended.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub running: i64,
     /// Ended with success.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub succeeded: i64,
     /// Ended without success and not tried again.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub failed: i64,
     /// On silent clusters.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub unknown: i64,
 }
