@@ -1,1 +1,27 @@
-//! placeholder
+//! The lab: real Kubernetes clusters on one Linux machine, what hurts them, and the suites that run on them.
+//! Start reading at `lab` (bring up, open, take down) and `cluster` (what a suite may do to one cluster).
+
+pub mod cluster;
+pub mod commands;
+pub mod daemon;
+pub mod demo;
+pub mod doctor;
+pub mod image;
+pub mod kubeconfig;
+pub mod lab;
+pub mod machine;
+pub mod network;
+pub mod operator;
+pub mod packages;
+pub mod pki;
+pub mod plan;
+pub mod procfs;
+pub mod programs;
+pub mod report;
+pub mod runner;
+pub mod slot;
+pub mod state;
+pub mod suites;
+pub mod sweep;
+pub mod wait;
+pub mod workspace;

@@ -1,0 +1,119 @@
+//! The one container image of the lab: Debian's static busybox with a link per applet, as a docker-archive,
+//! made without a registry. Built once per lab by `lab`; imported by `cluster::real_node`.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+/// Names the image goes by. Jobs that name no image get ubuntu:latest from the operator, so it stands in.
+pub const NAMES: [&str; 2] = ["lab/busybox:1", "ubuntu:latest"];
+
+/// Writes the archive to `out`.
+pub fn write(busybox: &Path, out: &Path) -> Result<()> {
+    let layer = layer(busybox)?;
+    let digest: String = Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "infinity"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+        "history": [],
+    });
+    let manifest = json!([{"Config": "config.json", "RepoTags": NAMES, "Layers": ["layer.tar"]}]);
+    let mut archive = Builder::new(File::create(out)?);
+    for (name, content) in [
+        ("config.json", config.to_string().into_bytes()),
+        ("manifest.json", manifest.to_string().into_bytes()),
+        ("layer.tar", layer),
+    ] {
+        append(&mut archive, name, EntryType::Regular, 0o644, &content)?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+/// Whether `program` runs in an empty root: an ELF file without an interpreter.
+pub fn is_static(program: &Path) -> bool {
+    let mut content = Vec::new();
+    let read = File::open(program).and_then(|file| file.take(4096).read_to_end(&mut content));
+    let number = |at: usize, width: usize| -> Option<usize> {
+        let bytes = content.get(at..at + width)?;
+        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    let headers = || Some((number(32, 8)?, number(54, 2)?, number(56, 2)?));
+    let Some((start, size, count)) = headers() else { return false };
+    const INTERPRETER: usize = 3;
+    read.is_ok()
+        && content.starts_with(b"\x7fELF\x02\x01")
+        && (0..count).all(|n| number(start + n * size, 4).is_some_and(|kind| kind != INTERPRETER))
+}
+
+fn layer(busybox: &Path) -> Result<Vec<u8>> {
+    let list = Command::new(busybox).arg("--list").output().context("run busybox --list")?;
+    if !list.status.success() {
+        bail!("{} --list failed", busybox.display());
+    }
+    let mut tar = Builder::new(Vec::new());
+    for folder in ["bin/", "etc/", "root/", "proc/", "sys/", "dev/", "var/", "usr/"] {
+        append(&mut tar, folder, EntryType::Directory, 0o755, &[])?;
+    }
+    append(&mut tar, "tmp/", EntryType::Directory, 0o1777, &[])?;
+    append(&mut tar, "etc/passwd", EntryType::Regular, 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
+    append(&mut tar, "etc/group", EntryType::Regular, 0o644, b"root:x:0:\n")?;
+    append(&mut tar, "bin/busybox", EntryType::Regular, 0o755, &fs::read(busybox)?)?;
+    let applets = String::from_utf8(list.stdout)?;
+    for applet in applets.lines().filter(|applet| *applet != "busybox") {
+        link(&mut tar, &format!("bin/{applet}"), "busybox")?;
+    }
+    // Scripts that begin with /usr/bin/env.
+    link(&mut tar, "usr/bin", "../bin")?;
+    Ok(tar.into_inner()?)
+}
+
+fn append<W: std::io::Write>(
+    tar: &mut Builder<W>,
+    name: &str,
+    kind: EntryType,
+    mode: u32,
+    content: &[u8],
+) -> Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    Ok(tar.append_data(&mut header, name, content)?)
+}
+
+fn link<W: std::io::Write>(tar: &mut Builder<W>, name: &str, target: &str) -> Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Symlink);
+    header.set_mode(0o777);
+    header.set_size(0);
+    Ok(tar.append_link(&mut header, name, target)?)
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_an_interpreter_is_not_static() {
+        assert!(!is_static(Path::new("/bin/sh")));
+        assert!(!is_static(Path::new("/etc/passwd")));
+        assert!(!is_static(Path::new("/nowhere")));
+    }
+}

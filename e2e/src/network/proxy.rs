@@ -1,0 +1,149 @@
+//! The proxy: passes TCP between a port on loopback and a member's API server, or does to it what the
+//! network is told to do. A daemon of every member; takes its orders from `network::set`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Network;
+
+/// How the proxy is started.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Unix socket for orders
+    #[arg(long)]
+    pub control: PathBuf,
+    /// Port on loopback to listen on
+    #[arg(long)]
+    pub listen: u16,
+    /// Port on loopback to forward to
+    #[arg(long)]
+    pub target: u16,
+}
+
+/// Runs until killed.
+pub async fn run(settings: Settings) -> Result<()> {
+    let _ = fs::remove_file(&settings.control);
+    let orders = UnixListener::bind(&settings.control).context("bind the control socket")?;
+    let (mode, _) = watch::channel(Network::Pass);
+    let mut listener = Some(listen(settings.listen).await?);
+    loop {
+        tokio::select! {
+            order = orders.accept() => {
+                let Ok((mut stream, _)) = order else { continue };
+                let answer = match obey(&mut stream, &mode, &mut listener, settings.listen).await {
+                    Ok(()) => "ok".to_owned(),
+                    Err(error) => format!("{error:#}"),
+                };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            Some(client) = accept(listener.as_ref()) => {
+                tokio::spawn(serve(client, settings.target, mode.subscribe()));
+            }
+        }
+    }
+}
+
+async fn obey(
+    stream: &mut UnixStream,
+    mode: &watch::Sender<Network>,
+    listener: &mut Option<TcpListener>,
+    port: u16,
+) -> Result<()> {
+    let mut order = String::new();
+    timeout(Duration::from_secs(1), stream.read_to_string(&mut order)).await.context("no order came")??;
+    let network: Network = order.parse()?;
+    if network == Network::Refuse {
+        *listener = None;
+    } else if listener.is_none() {
+        *listener = Some(listen(port).await?);
+    }
+    mode.send_replace(network);
+    eprintln!("{network}");
+    Ok(())
+}
+
+async fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("bind port {port}"))
+}
+
+/// The next connection; None (which disables its branch) while there is no listener.
+async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
+    listener?.accept().await.ok().map(|(stream, _)| stream)
+}
+
+/// One connection from its first byte to its end, under whatever mode is in force.
+async fn serve(mut client: TcpStream, target: u16, mode: watch::Receiver<Network>) {
+    let mut ending = mode.clone();
+    let closed = ending.wait_for(|mode| matches!(mode, Network::Refuse | Network::Reset));
+    let reset = tokio::select! {
+        biased;
+        mode = closed => mode.is_ok_and(|mode| *mode == Network::Reset),
+        _ = carry(&mut client, target, mode) => false,
+    };
+    if reset {
+        let _ = client.set_zero_linger();
+    }
+}
+
+async fn carry(client: &mut TcpStream, target: u16, mut mode: watch::Receiver<Network>) -> Result<()> {
+    flowing(&mut mode).await?;
+    let mut server = TcpStream::connect(("127.0.0.1", target)).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (client_read, client_write) = client.split();
+    let (server_read, server_write) = server.split();
+    tokio::try_join!(pump(client_read, server_write, mode.clone()), pump(server_read, client_write, mode))?;
+    Ok(())
+}
+
+/// One direction. Bytes wait in a short queue until they are due, so that a delay costs latency and not
+/// throughput; while the network hangs, the queue fills and the sender feels it.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mode: watch::Receiver<Network>) -> Result<()> {
+    let (queue, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(64);
+    let delays = mode.clone();
+    let read = async move {
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            let delay = match *delays.borrow() {
+                Network::Delay(by) => by,
+                _ => Duration::ZERO,
+            };
+            // An empty chunk is the end, which is as late as everything else.
+            queue.send((Instant::now() + delay, buffer[..length].to_vec())).await?;
+            if length == 0 {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    let mut gate = mode;
+    let write = async move {
+        while let Some((time, chunk)) = due.recv().await {
+            sleep_until(time).await;
+            flowing(&mut gate).await?;
+            if chunk.is_empty() {
+                to.shutdown().await?;
+            } else {
+                to.write_all(&chunk).await?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(read, write)?;
+    Ok(())
+}
+
+/// Returns when bytes may flow.
+async fn flowing(mode: &mut watch::Receiver<Network>) -> Result<()> {
+    mode.wait_for(|mode| *mode != Network::Hang).await?;
+    Ok(())
+}

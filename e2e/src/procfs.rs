@@ -1,0 +1,140 @@
+//! What /proc says about running programs: found by the mark in their environment, signalled only when
+//! pid and start time still agree. Fed by nobody; read by `daemon` and `sweep`.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// The environment variable that every daemon of a lab carries: `CLUSTER/PROGRAM@DIR`.
+/// Children inherit it (containerd's shims do), so the whole family is found by it.
+pub const MARK: &str = "SKY_LAB_DAEMON";
+
+/// One running program: a pid alone may be reused, a pid with its start time is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Running {
+    pub pid: i32,
+    /// Clock ticks after boot, field 22 of /proc/PID/stat.
+    pub started: u64,
+}
+
+impl Running {
+    /// The program with this pid, unless it is gone or only waits to be reaped.
+    pub fn of(pid: i32) -> Option<Self> {
+        let (state, started) = stat(pid)?;
+        if state == 'Z' {
+            reap(pid);
+            return None;
+        }
+        (state != 'X').then_some(Self { pid, started })
+    }
+
+    /// Whether it still runs (stopped counts as running).
+    pub fn alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// Whether it runs but was stopped by SIGSTOP.
+    pub fn stopped(self) -> bool {
+        stat(self.pid).is_some_and(|(state, started)| state == 'T' && started == self.started)
+    }
+
+    /// Sends `signal` if it still runs. A program that is gone is no error.
+    pub fn signal(self, signal: Signal) -> nix::Result<()> {
+        if !self.alive() {
+            return Ok(());
+        }
+        match kill(Pid::from_raw(self.pid), signal) {
+            Err(Errno::ESRCH) | Ok(()) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The value of [`MARK`] in its environment.
+    pub fn mark(self) -> Option<String> {
+        let environ = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        let found = environ
+            .split(|byte| *byte == 0)
+            .find_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
+            .map(|value| String::from_utf8_lossy(value).into_owned());
+        found.filter(|_| self.alive())
+    }
+
+    /// Whether it runs and carries `mark`, or is just being executed and shows no environment yet.
+    pub fn is_marked(self, mark: &str) -> bool {
+        let bare = || fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| environ.is_empty());
+        self.alive() && self.mark().map_or_else(bare, |found| found == mark)
+    }
+
+    /// Its command line, `argv[0]` first.
+    pub fn command(self) -> Vec<String> {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+}
+
+/// The mark of `program` of `cluster` in the lab at `dir`.
+pub fn mark_of(dir: &Path, cluster: &str, program: &str) -> String {
+    format!("{cluster}/{program}@{}", dir.display())
+}
+
+/// Every running program whose mark belongs to the lab at `dir`.
+pub fn of_lab(dir: &Path) -> Vec<(Running, String)> {
+    let suffix = format!("@{}", dir.display());
+    all()
+        .filter_map(|running| Some((running, running.mark()?)))
+        .filter(|(_, mark)| mark.ends_with(&suffix))
+        .collect()
+}
+
+fn all() -> impl Iterator<Item = Running> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Running::of(entry.ok()?.file_name().to_str()?.parse().ok()?))
+}
+
+fn stat(pid: i32) -> Option<(char, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may itself hold blanks and parentheses.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    Some((state, started))
+}
+
+/// Collects a child of ours that ended; somebody else's zombie is left to its parent.
+fn reap(pid: i32) {
+    let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_found_by_its_mark_and_lost_when_it_ends() {
+        let dir = Path::new("/nowhere/sky-lab-procfs-test");
+        let child = std::process::Command::new("sleep")
+            .arg("60")
+            .env(MARK, mark_of(dir, "c", "sleep"))
+            .spawn()
+            .unwrap();
+        let found = of_lab(dir);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let (running, mark) = &found[0];
+        assert_eq!(running.pid, i32::try_from(child.id()).unwrap());
+        assert_eq!(mark, "c/sleep@/nowhere/sky-lab-procfs-test");
+        let reused = Running { started: running.started + 1, ..*running };
+        reused.signal(Signal::SIGKILL).unwrap();
+        assert!(running.alive(), "another start time is another program");
+        running.signal(Signal::SIGKILL).unwrap();
+        while running.alive() {
+            std::thread::yield_now();
+        }
+        assert!(of_lab(dir).is_empty());
+    }
+}

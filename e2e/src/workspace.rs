@@ -1,0 +1,89 @@
+//! The workspace's own checks: format, lints, tests, with their counts. Run by `runner` before the suites.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::report::Reporter;
+use crate::runner::Counts;
+
+/// The checkout.
+pub fn root() -> PathBuf {
+    let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.parent().map(PathBuf::from).unwrap_or(crate_folder)
+}
+
+/// The cargo that runs us, so that the pinned toolchain is kept.
+pub fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+/// Runs all checks, one after the other, and shows what cargo says.
+pub async fn check(reporter: &Reporter) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let lints: [(&str, &[&str]); 2] = [
+        ("format", &["fmt", "--all", "--", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    ];
+    for (name, arguments) in lints {
+        let step = reporter.step(name);
+        let (success, _) = run(arguments, reporter).await?;
+        step.done();
+        counts.add(if success { Counts::PASSED } else { Counts::FAILED });
+        reporter.result(format!("{} {name}", if success { "ok" } else { "FAILED" }));
+    }
+    let step = reporter.step("tests of the workspace");
+    let (success, mut tests) = run(&["test", "--workspace", "--locked", "--no-fail-fast"], reporter).await?;
+    step.done();
+    if !success && tests.failed == 0 {
+        // They did not even compile.
+        tests.add(Counts::FAILED);
+    }
+    counts.add(tests);
+    Ok(counts)
+}
+
+/// Runs cargo, passes its output on, and adds up the results of the tests in it.
+async fn run(arguments: &[&str], reporter: &Reporter) -> Result<(bool, Counts)> {
+    let mut child = Command::new(cargo())
+        .args(arguments)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("run cargo {}", arguments.join(" ")))?;
+    let stdout = child.stdout.take().ok_or_else(|| anyhow!("cargo without stdout"))?;
+    let mut lines = BufReader::new(stdout).lines();
+    let mut counts = Counts::default();
+    while let Some(line) = lines.next_line().await? {
+        counts.add(test_result(&line));
+        reporter.result(&line);
+    }
+    Ok((child.wait().await?.success(), counts))
+}
+
+/// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`
+fn test_result(line: &str) -> Counts {
+    let Some(rest) = line.trim().strip_prefix("test result:") else { return Counts::default() };
+    let number = |what: &str| {
+        let part = rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(what));
+        part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    };
+    Counts { passed: number("passed"), failed: number("failed"), skipped: number("ignored") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_cargo_are_added_up() {
+        let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.1s";
+        assert_eq!(test_result(line), Counts { passed: 5, failed: 2, skipped: 1 });
+        assert_eq!(test_result("test a::result ... ok"), Counts::default());
+    }
+}
