@@ -1,1 +1,12 @@
-//! placeholder
+//! API objects parsed once into core values, and core values worded as API status. Pure; shared by operator and plugin.
+//!
+//! Fed with objects of the host; sky-core decides on the result. What cannot be carried out is found here and named.
+
+pub mod cluster;
+pub mod job;
+pub mod original;
+pub mod policy;
+pub mod resources;
+pub mod selector;
+pub mod status;
+pub mod template;
