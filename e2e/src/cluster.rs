@@ -92,7 +92,13 @@ impl Cluster {
 
     /// `kubectl apply -f -` of these documents.
     pub async fn apply(&self, documents: &str) -> Result<String> {
-        kubectl(&self.lab, &self.kubeconfig(), &["apply", "-f", "-"], Some(documents)).await
+        kubectl(
+            &self.lab,
+            &self.kubeconfig(),
+            &["apply", "-f", "-"],
+            Some(documents),
+        )
+        .await
     }
 
     /// One of its daemons: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd,
@@ -108,7 +114,9 @@ impl Cluster {
 
     /// Sets the network between the operator and this member; returns when it is in force.
     pub async fn network(&self, network: Network) -> Result<()> {
-        network::set(&self.folder(), network).await.with_context(|| format!("network of {}", self.name))
+        network::set(&self.folder(), network)
+            .await
+            .with_context(|| format!("network of {}", self.name))
     }
 
     /// Every write that the API server finished so far, oldest first.
@@ -152,14 +160,26 @@ impl Cluster {
 
     /// How the kubeconfig of the host reaches it: a member through its proxy.
     pub(crate) fn access<'a>(&'a self, authority: &'a str, identity: &'a Identity) -> Access<'a> {
-        let port = if self.is_host() { Port::ApiServer } else { Port::Network };
-        Access { name: &self.name, port: self.port(port), authority, identity }
+        let port = if self.is_host() {
+            Port::ApiServer
+        } else {
+            Port::Network
+        };
+        Access {
+            name: &self.name,
+            port: self.port(port),
+            authority,
+            identity,
+        }
     }
 
     /// Its authority's certificate and its administrator.
     pub(crate) fn administrator(&self) -> Result<(String, Identity)> {
         let folder = self.folder().join("pki");
-        Ok((Authority::open(&folder, "ca")?.certificate, Identity::open(&folder, "admin")?))
+        Ok((
+            Authority::open(&folder, "ca")?.certificate,
+            Identity::open(&folder, "admin")?,
+        ))
     }
 
     /// Writes a kubeconfig, straight to the API server, for a new user who is in no group.
@@ -199,7 +219,11 @@ impl Cluster {
             format!("--target={}", self.port(Port::ApiServer)),
         ];
         daemon.start(&command, &BTreeMap::new())?;
-        daemon.ready(Duration::from_secs(10), async || self.network(Network::Pass).await).await
+        daemon
+            .ready(Duration::from_secs(10), async || {
+                self.network(Network::Pass).await
+            })
+            .await
     }
 
     /// A program of the lab by its link, so that its command line tells whose it is.
@@ -220,16 +244,33 @@ fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
     Ok(http::Request::get(path).body(Vec::new())?)
 }
 
-async fn kubectl(lab: &Path, config: &Path, arguments: &[&str], input: Option<&str>) -> Result<String> {
+/// Runs the kubectl of `lab` with the kubeconfig `config`.
+pub(crate) async fn kubectl(
+    lab: &Path,
+    config: &Path,
+    arguments: &[&str],
+    input: Option<&str>,
+) -> Result<String> {
     let mut command = Command::new(lab.join("bin/kubectl"));
-    command.arg("--kubeconfig").arg(config).args(arguments).env("KUBECONFIG", config);
+    command
+        .arg("--kubeconfig")
+        .arg(config)
+        .args(arguments)
+        .env("KUBECONFIG", config);
     run(command, &format!("kubectl {}", arguments.join(" ")), input).await
 }
 
 /// Runs a command to its end and returns its stdout; an error has its stderr.
 pub(crate) async fn run(mut command: Command, what: &str, input: Option<&str>) -> Result<String> {
-    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(if input.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    });
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("start {what}"))?;
     if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
         use tokio::io::AsyncWriteExt;
@@ -241,5 +282,9 @@ pub(crate) async fn run(mut command: Command, what: &str, input: Option<&str>) -
     if output.status.success() {
         return Ok(text);
     }
-    bail!("{what}: {}: {}{text}", output.status, String::from_utf8_lossy(&output.stderr))
+    bail!(
+        "{what}: {}: {}{text}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

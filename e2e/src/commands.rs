@@ -54,7 +54,11 @@ enum Command {
     /// Set the network to a member: pass, refuse, hang, reset or delay:MILLISECONDS
     Net { member: String, network: Network },
     /// Stop, continue, kill or restart one program of one cluster
-    Daemon { cluster: String, program: String, action: Action },
+    Daemon {
+        cluster: String,
+        program: String,
+        action: Action,
+    },
     /// The proxy between operator and member
     #[command(hide = true)]
     NetworkProxy(proxy::Settings),
@@ -117,7 +121,11 @@ pub async fn run(line: CommandLine) -> Result<u8> {
         }
         Command::Exec { command } => return exec(&Lab::open(&dir)?, &command).await,
         Command::Net { member, network } => Lab::open(&dir)?.member(&member)?.network(network).await?,
-        Command::Daemon { cluster, program, action } => {
+        Command::Daemon {
+            cluster,
+            program,
+            action,
+        } => {
             let daemon = Lab::open(&dir)?.cluster(&cluster)?.daemon(&program)?;
             match action {
                 Action::Stop => daemon.stop()?,
@@ -133,11 +141,19 @@ pub async fn run(line: CommandLine) -> Result<u8> {
 
 impl Up {
     fn plan(self) -> Plan {
-        let mut plan = Plan { host_node: self.host_node, operator: !self.no_operator, ..Plan::default() };
+        let mut plan = Plan {
+            host_node: self.host_node,
+            operator: !self.no_operator,
+            ..Plan::default()
+        };
         if !self.members.is_empty() {
             plan.members = self.members;
         }
-        for member in plan.members.iter_mut().filter(|member| member.kind == NodeKind::Kwok) {
+        for member in plan
+            .members
+            .iter_mut()
+            .filter(|member| member.kind == NodeKind::Kwok)
+        {
             (member.nodes, member.cpu) = (self.kwok_nodes, self.kwok_cpu);
             member.memory.clone_from(&self.kwok_memory);
         }
@@ -155,7 +171,11 @@ async fn bring_up(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<u8> {
         lab::down(dir).await?;
         return Ok(130);
     };
-    let log = lab.host()?.folder().join("log").join(format!("{}.log", operator::NAME));
+    let log = lab
+        .host()?
+        .folder()
+        .join("log")
+        .join(format!("{}.log", operator::NAME));
     reporter.note(format!("ready; export KUBECONFIG={}", lab.kubeconfig().display()));
     if lab.plan().operator {
         reporter.note(format!("the operator's log is {}", log.display()));
@@ -164,7 +184,9 @@ async fn bring_up(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<u8> {
 }
 
 async fn test(suites: &[String], reporter: &Reporter) -> Result<u8> {
-    runner::clean().await.context("take away the labs of a run that was killed")?;
+    runner::clean()
+        .await
+        .context("take away the labs of a run that was killed")?;
     let result = tokio::select! {
         result = runner::run(suites, reporter) => Some(result),
         () = interrupted() => None,
@@ -184,9 +206,14 @@ async fn test(suites: &[String], reporter: &Reporter) -> Result<u8> {
 }
 
 async fn exec(lab: &Lab, command: &[String]) -> Result<u8> {
-    let [program, arguments @ ..] = command else { bail!("no command") };
+    let [program, arguments @ ..] = command else {
+        bail!("no command")
+    };
     // The new PATH must also decide where the program itself is found.
-    let path = lab.exec_env().into_iter().find_map(|(name, value)| (name == "PATH").then_some(value));
+    let path = lab
+        .exec_env()
+        .into_iter()
+        .find_map(|(name, value)| (name == "PATH").then_some(value));
     let found = std::env::split_paths(&path.unwrap_or_default())
         .map(|folder| folder.join(program))
         .find(|path| !program.contains('/') && path.is_file());
@@ -196,7 +223,10 @@ async fn exec(lab: &Lab, command: &[String]) -> Result<u8> {
         .status()
         .await
         .with_context(|| format!("run {program}"))?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }
 
 /// Returns on Ctrl-C or SIGTERM; never when they cannot be caught.

@@ -33,7 +33,11 @@ struct Record {
 
 impl Daemon {
     pub(crate) fn new(lab: &Path, cluster: &str, program: &str) -> Self {
-        Self { lab: lab.to_owned(), cluster: cluster.to_owned(), program: program.to_owned() }
+        Self {
+            lab: lab.to_owned(),
+            cluster: cluster.to_owned(),
+            program: program.to_owned(),
+        }
     }
 
     /// The daemon, if it was ever started in this lab.
@@ -42,7 +46,10 @@ impl Daemon {
         if daemon.record_path().is_file() {
             return Ok(daemon);
         }
-        let known = Self::all(lab, cluster).iter().map(|d| d.program.clone()).collect::<Vec<_>>();
+        let known = Self::all(lab, cluster)
+            .iter()
+            .map(|d| d.program.clone())
+            .collect::<Vec<_>>();
         bail!("{cluster} has no daemon {program}; it has {}", known.join(", "))
     }
 
@@ -51,7 +58,16 @@ impl Daemon {
         let mut names: Vec<String> = fs::read_dir(lab.join(cluster).join("daemons"))
             .into_iter()
             .flatten()
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .filter_map(|entry| {
+                Some(
+                    entry
+                        .ok()?
+                        .file_name()
+                        .to_str()?
+                        .strip_suffix(".json")?
+                        .to_owned(),
+                )
+            })
             .collect();
         names.sort();
         names.iter().map(|name| Self::new(lab, cluster, name)).collect()
@@ -66,9 +82,16 @@ impl Daemon {
     /// The command is recorded before the spawn. If we die between spawn and the second record, the mark
     /// in its environment still tells whose it is.
     pub(crate) fn start(&self, command: &[String], env: &BTreeMap<String, String>) -> Result<()> {
-        let mut record = Record { command: command.to_vec(), env: env.clone(), pid: None, started: None };
+        let mut record = Record {
+            command: command.to_vec(),
+            env: env.clone(),
+            pid: None,
+            started: None,
+        };
         self.write(&record)?;
-        let [program, arguments @ ..] = command else { bail!("{}: an empty command", self.program) };
+        let [program, arguments @ ..] = command else {
+            bail!("{}: an empty command", self.program)
+        };
         let log = self.log_path();
         fs::create_dir_all(log.parent().unwrap_or(&self.lab))?;
         let log = OpenOptions::new().create(true).append(true).open(&log)?;
@@ -123,11 +146,21 @@ impl Daemon {
 
     /// SIGKILL, and waits until it is gone. One that does not run is no error.
     pub async fn kill(&self) -> Result<()> {
-        let Some(running) = self.found() else { return Ok(()) };
+        let Some(running) = self.found() else {
+            return Ok(());
+        };
         running.signal(Signal::SIGKILL)?;
-        wait::until(&format!("the end of {}", self.program), Duration::from_secs(10), async || {
-            if running.alive() { Err(anyhow!("pid {} still runs", running.pid)) } else { Ok(()) }
-        })
+        wait::until(
+            &format!("the end of {}", self.program),
+            Duration::from_secs(10),
+            async || {
+                if running.alive() {
+                    Err(anyhow!("pid {} still runs", running.pid))
+                } else {
+                    Ok(())
+                }
+            },
+        )
         .await
     }
 
@@ -139,7 +172,10 @@ impl Daemon {
     }
 
     pub fn log_path(&self) -> PathBuf {
-        self.lab.join(&self.cluster).join("log").join(format!("{}.log", self.program))
+        self.lab
+            .join(&self.cluster)
+            .join("log")
+            .join(format!("{}.log", self.program))
     }
 
     /// The last `lines` lines of its log; empty when there is none.
@@ -164,13 +200,18 @@ impl Daemon {
             probe().await
         });
         result.await.map_err(|error| {
-            anyhow!("{error:#}\n--- {}\n{}", self.log_path().display(), self.log_tail(15))
+            anyhow!(
+                "{error:#}\n--- {}\n{}",
+                self.log_path().display(),
+                self.log_tail(15)
+            )
         })
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let running =
-            self.found().ok_or_else(|| anyhow!("{} of {} does not run", self.program, self.cluster))?;
+        let running = self
+            .found()
+            .ok_or_else(|| anyhow!("{} of {} does not run", self.program, self.cluster))?;
         Ok(running.signal(signal)?)
     }
 
@@ -179,7 +220,10 @@ impl Daemon {
     }
 
     fn record_path(&self) -> PathBuf {
-        self.lab.join(&self.cluster).join("daemons").join(format!("{}.json", self.program))
+        self.lab
+            .join(&self.cluster)
+            .join("daemons")
+            .join(format!("{}.json", self.program))
     }
 
     fn read(&self) -> Result<Record> {

@@ -33,11 +33,21 @@ pub fn run(dir: &Path, reporter: &Reporter) -> Result<bool> {
         good &= check_packages(&say);
     }
     good &= check_programs(real.is_none(), &say)?;
-    good &= say(machine::find("setsid").is_some(), "setsid (util-linux)".to_owned());
+    good &= say(
+        machine::find("setsid").is_some(),
+        "setsid (util-linux)".to_owned(),
+    );
     let memory = machine::memory_available().unwrap_or(0);
-    say(memory >= MEMORY, format!("{memory} MiB of memory available; four clusters take {MEMORY}"));
+    say(
+        memory >= MEMORY,
+        format!("{memory} MiB of memory available; four clusters take {MEMORY}"),
+    );
     good &= check_dir(dir, &say);
-    reporter.result(if good { "`cargo e2e up` can run" } else { "`cargo e2e up` would fail" });
+    reporter.result(if good {
+        "`cargo e2e up` can run"
+    } else {
+        "`cargo e2e up` would fail"
+    });
     Ok(good)
 }
 
@@ -53,7 +63,11 @@ fn check_packages(say: &impl Fn(bool, String) -> bool) -> bool {
         return true;
     }
     let installs = machine::is_root() && machine::find("apt-get").is_some();
-    let who = if installs { "`up` installs them" } else { "install them" };
+    let who = if installs {
+        "`up` installs them"
+    } else {
+        "install them"
+    };
     say(installs, format!("{who}; {}", packages::remedy(&missing)))
 }
 
@@ -62,7 +76,15 @@ fn check_programs(real: bool, say: &impl Fn(bool, String) -> bool) -> Result<boo
     for name in programs::wanted(real, true) {
         match programs::look(name, &mut notes)? {
             Some(found) => {
-                say(true, format!("{name} {} ({}, {})", found.version, found.from, found.path.display()));
+                say(
+                    true,
+                    format!(
+                        "{name} {} ({}, {})",
+                        found.version,
+                        found.from,
+                        found.path.display()
+                    ),
+                );
             }
             None => to_build.push(name),
         }
@@ -74,7 +96,10 @@ fn check_programs(real: bool, say: &impl Fn(bool, String) -> bool) -> Result<boo
     if to_build.is_empty() {
         return Ok(true);
     }
-    say(true, format!("to be built by `up`, once, some minutes: {}", to_build.join(", ")));
+    say(
+        true,
+        format!("to be built by `up`, once, some minutes: {}", to_build.join(", ")),
+    );
     Ok(match go {
         Ok(version) => say(true, version),
         Err(error) => say(false, error.to_string()),
@@ -89,11 +114,20 @@ fn check_dir(dir: &Path, say: &impl Fn(bool, String) -> bool) -> bool {
     }
     let left = sweep::leftovers(dir);
     if !left.is_empty() {
-        return say(true, format!("{} leftovers of a lab at {place}: `up` and `down` take them away", left.len()));
+        return say(
+            true,
+            format!(
+                "{} leftovers of a lab at {place}: `up` and `down` take them away",
+                left.len()
+            ),
+        );
     }
     let empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
     if empty || state::is_lab(dir) {
         return say(true, format!("no lab is up at {place}"));
     }
-    say(false, format!("{place} holds something else than a lab: use --dir"))
+    say(
+        false,
+        format!("{place} holds something else than a lab: use --dir"),
+    )
 }

@@ -17,7 +17,10 @@ pub const NAMES: [&str; 2] = ["lab/busybox:1", "ubuntu:latest"];
 /// Writes the archive to `out`.
 pub fn write(busybox: &Path, out: &Path) -> Result<()> {
     let layer = layer(busybox)?;
-    let digest: String = Sha256::digest(&layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = Sha256::digest(&layer)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let config = json!({
         "architecture": architecture(),
         "os": "linux",
@@ -44,10 +47,17 @@ pub fn is_static(program: &Path) -> bool {
     let read = File::open(program).and_then(|file| file.take(4096).read_to_end(&mut content));
     let number = |at: usize, width: usize| -> Option<usize> {
         let bytes = content.get(at..at + width)?;
-        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        )
     };
     let headers = || Some((number(32, 8)?, number(54, 2)?, number(56, 2)?));
-    let Some((start, size, count)) = headers() else { return false };
+    let Some((start, size, count)) = headers() else {
+        return false;
+    };
     const INTERPRETER: usize = 3;
     read.is_ok()
         && content.starts_with(b"\x7fELF\x02\x01")
@@ -55,7 +65,10 @@ pub fn is_static(program: &Path) -> bool {
 }
 
 fn layer(busybox: &Path) -> Result<Vec<u8>> {
-    let list = Command::new(busybox).arg("--list").output().context("run busybox --list")?;
+    let list = Command::new(busybox)
+        .arg("--list")
+        .output()
+        .context("run busybox --list")?;
     if !list.status.success() {
         bail!("{} --list failed", busybox.display());
     }
@@ -64,9 +77,21 @@ fn layer(busybox: &Path) -> Result<Vec<u8>> {
         append(&mut tar, folder, EntryType::Directory, 0o755, &[])?;
     }
     append(&mut tar, "tmp/", EntryType::Directory, 0o1777, &[])?;
-    append(&mut tar, "etc/passwd", EntryType::Regular, 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
+    append(
+        &mut tar,
+        "etc/passwd",
+        EntryType::Regular,
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\n",
+    )?;
     append(&mut tar, "etc/group", EntryType::Regular, 0o644, b"root:x:0:\n")?;
-    append(&mut tar, "bin/busybox", EntryType::Regular, 0o755, &fs::read(busybox)?)?;
+    append(
+        &mut tar,
+        "bin/busybox",
+        EntryType::Regular,
+        0o755,
+        &fs::read(busybox)?,
+    )?;
     let applets = String::from_utf8(list.stdout)?;
     for applet in applets.lines().filter(|applet| *applet != "busybox") {
         link(&mut tar, &format!("bin/{applet}"), "busybox")?;

@@ -49,7 +49,9 @@ impl Lab {
             }
             return Ok(lab);
         }
-        sweep::sweep(&dir).await.context("take away what an earlier lab left")?;
+        sweep::sweep(&dir)
+            .await
+            .context("take away what an earlier lab left")?;
         empty(&dir)?;
         reporter.note(format!("lab at {}", dir.display()));
         let result = Self::build(&dir, plan, reporter).await;
@@ -63,9 +65,15 @@ impl Lab {
     pub fn open(dir: &Path) -> Result<Self> {
         let state = State::read(dir)?;
         if !state.ready {
-            bail!("the lab at {} did not come up: try `cargo e2e up` again", dir.display());
+            bail!(
+                "the lab at {} did not come up: try `cargo e2e up` again",
+                dir.display()
+            );
         }
-        Ok(Self { dir: dir.to_owned(), state })
+        Ok(Self {
+            dir: dir.to_owned(),
+            state,
+        })
     }
 
     /// Takes it down and deletes its directory.
@@ -92,20 +100,35 @@ impl Lab {
 
     /// All members, in the plan's order.
     pub fn members(&self) -> Vec<Cluster> {
-        self.clusters().into_iter().filter(|cluster| cluster.name() != HOST).collect()
+        self.clusters()
+            .into_iter()
+            .filter(|cluster| cluster.name() != HOST)
+            .collect()
     }
 
     /// The host and all members.
     pub fn clusters(&self) -> Vec<Cluster> {
-        self.state.clusters.iter().map(|state| Cluster::new(&self.dir, state)).collect()
+        self.state
+            .clusters
+            .iter()
+            .map(|state| Cluster::new(&self.dir, state))
+            .collect()
     }
 
     /// The host or a member.
     pub fn cluster(&self, name: &str) -> Result<Cluster> {
-        self.clusters().into_iter().find(|cluster| cluster.name() == name).ok_or_else(|| {
-            let names: Vec<_> = self.state.clusters.iter().map(|state| state.name.as_str()).collect();
-            anyhow!("no cluster {name} in this lab; there are {}", names.join(", "))
-        })
+        self.clusters()
+            .into_iter()
+            .find(|cluster| cluster.name() == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = self
+                    .state
+                    .clusters
+                    .iter()
+                    .map(|state| state.name.as_str())
+                    .collect();
+                anyhow!("no cluster {name} in this lab; there are {}", names.join(", "))
+            })
     }
 
     /// The user's kubeconfig: the host is its current context, each member a context by its name. The way
@@ -124,6 +147,12 @@ impl Lab {
         ]
     }
 
+    /// Runs the lab's kubectl with the user's kubeconfig: the host, or with `--context` a member through its
+    /// proxy. Returns its stdout; an error has its stderr.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        cluster::kubectl(&self.dir, &self.kubeconfig(), arguments, None).await
+    }
+
     /// Runs `kubectl sky …` on the host and returns its stdout; an error has its stderr.
     pub async fn sky(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(self.dir.join("bin/kubectl-sky"));
@@ -139,7 +168,11 @@ impl Lab {
                 let operator = daemon.name() == operator::NAME;
                 let state = if daemon.running() { "" } else { " (not running)" };
                 let tail = daemon.log_tail(if operator { 30 } else { 3 });
-                text.push_str(&format!("--- {} {}{state}\n{tail}\n", cluster.name(), daemon.name()));
+                text.push_str(&format!(
+                    "--- {} {}{state}\n{tail}\n",
+                    cluster.name(),
+                    daemon.name()
+                ));
             }
         }
         text
@@ -148,7 +181,9 @@ impl Lab {
     fn whole(dir: &Path, plan: &Plan) -> Option<Self> {
         let lab = Self::open(dir).ok().filter(|lab| lab.state.plan == *plan)?;
         let mut daemons = lab.clusters().into_iter().flat_map(|cluster| cluster.daemons());
-        daemons.all(|daemon| daemon.running() || daemon.name() == operator::NAME).then_some(lab)
+        daemons
+            .all(|daemon| daemon.running() || daemon.name() == operator::NAME)
+            .then_some(lab)
     }
 
     async fn build(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<Self> {
@@ -162,13 +197,23 @@ impl Lab {
         fs::copy("/proc/self/exe", bin.join("sky-e2e")).context("copy sky-e2e into the lab")?;
         let image = dir.join("busybox.tar");
         if plan.wants_real() {
-            image::write(&packages::busybox().ok_or_else(|| anyhow!("no static busybox"))?, &image)?;
+            image::write(
+                &packages::busybox().ok_or_else(|| anyhow!("no static busybox"))?,
+                &image,
+            )?;
         }
-        let state = RefCell::new(State { clusters: claim(dir, &plan)?, plan, ready: false });
+        let state = RefCell::new(State {
+            clusters: claim(dir, &plan)?,
+            plan,
+            ready: false,
+        });
         state.borrow().write(dir)?;
         let count = state.borrow().clusters.len();
         try_join_all((0..count).map(|index| bring_up(dir, &state, index, &image, reporter))).await?;
-        let mut lab = Self { dir: dir.to_owned(), state: state.into_inner() };
+        let mut lab = Self {
+            dir: dir.to_owned(),
+            state: state.into_inner(),
+        };
         lab.write_kubeconfig()?;
         if lab.state.plan.operator {
             operator::start(&lab, reporter).await?;
@@ -180,9 +225,15 @@ impl Lab {
 
     fn write_kubeconfig(&self) -> Result<()> {
         let clusters = self.clusters();
-        let users = clusters.iter().map(Cluster::administrator).collect::<Result<Vec<_>>>()?;
-        let contexts: Vec<_> =
-            clusters.iter().zip(&users).map(|(cluster, (ca, admin))| cluster.access(ca, admin)).collect();
+        let users = clusters
+            .iter()
+            .map(Cluster::administrator)
+            .collect::<Result<Vec<_>>>()?;
+        let contexts: Vec<_> = clusters
+            .iter()
+            .zip(&users)
+            .map(|(cluster, (ca, admin))| cluster.access(ca, admin))
+            .collect();
         kubeconfig::write(&self.kubeconfig(), &contexts)
     }
 }
@@ -195,10 +246,12 @@ pub async fn down(dir: &Path) -> Result<()> {
     if !state::is_lab(dir) {
         bail!("{} is not a lab", dir.display());
     }
-    let _lock = state::lock(dir)?;
+    let lock = state::lock(dir)?;
     sweep::sweep(dir).await?;
     empty(dir)?;
-    fs::remove_dir_all(dir).with_context(|| format!("delete {}", dir.display()))
+    fs::remove_dir_all(dir).with_context(|| format!("delete {}", dir.display()))?;
+    lock.retire();
+    Ok(())
 }
 
 /// Turns real nodes into kwok nodes where real ones cannot run, and says so.
@@ -206,7 +259,9 @@ fn settle(plan: &mut Plan, reporter: &Reporter) {
     if plan.wants_real()
         && let Some(reason) = machine::no_real_nodes()
     {
-        reporter.note(format!("no real nodes here ({reason}): every node is simulated by kwok"));
+        reporter.note(format!(
+            "no real nodes here ({reason}): every node is simulated by kwok"
+        ));
         plan.without_real();
     }
 }
@@ -226,10 +281,19 @@ fn empty(dir: &Path) -> Result<()> {
 
 fn claim(dir: &Path, plan: &Plan) -> Result<Vec<ClusterState>> {
     let host = plan.host_node.map(|kind| MemberSpec::new(HOST, kind));
-    let members = plan.members.iter().map(|member| (member.name.as_str(), Some(member.clone())));
+    let members = plan
+        .members
+        .iter()
+        .map(|member| (member.name.as_str(), Some(member.clone())));
     std::iter::once((HOST, host))
         .chain(members)
-        .map(|(name, node)| Ok(ClusterState { name: name.to_owned(), slot: slot::claim(dir, &[])?, node }))
+        .map(|(name, node)| {
+            Ok(ClusterState {
+                name: name.to_owned(),
+                slot: slot::claim(dir, &[])?,
+                node,
+            })
+        })
         .collect()
 }
 
@@ -244,12 +308,20 @@ async fn bring_up(
     let mut shunned: Vec<Slot> = Vec::new();
     loop {
         let cluster = Cluster::new(dir, &state.borrow().clusters[index]);
-        let Err(error) = cluster.up(image, reporter).await else { return Ok(()) };
-        let taken = cluster.daemons().iter().any(|d| d.log_tail(50).contains("address already in use"));
+        let Err(error) = cluster.up(image, reporter).await else {
+            return Ok(());
+        };
+        let taken = cluster
+            .daemons()
+            .iter()
+            .any(|d| d.log_tail(50).contains("address already in use"));
         if !taken || shunned.len() + 1 >= PORT_TRIES {
             return Err(error).with_context(|| format!("bring up {}", cluster.name()));
         }
-        reporter.note(format!("{}: a port was taken meanwhile, trying others", cluster.name()));
+        reporter.note(format!(
+            "{}: a port was taken meanwhile, trying others",
+            cluster.name()
+        ));
         sweep::kill_cluster(dir, cluster.name()).await?;
         fs::remove_dir_all(cluster.folder())?;
         shunned.push(state.borrow().clusters[index].slot);

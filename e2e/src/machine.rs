@@ -18,7 +18,9 @@ pub fn no_real_nodes() -> Option<String> {
     if capabilities().is_some_and(|caps| caps & wanted != wanted) {
         return Some("root without CAP_NET_ADMIN and CAP_SYS_ADMIN".to_owned());
     }
-    let probe = cgroup_hierarchies().first()?.join(format!("sky-lab-probe-{}", std::process::id()));
+    let probe = cgroup_hierarchies()
+        .first()?
+        .join(format!("sky-lab-probe-{}", std::process::id()));
     if let Err(error) = fs::create_dir(&probe) {
         return Some(format!("cgroups cannot be made in {CGROUPS}: {error}"));
     }
@@ -36,10 +38,16 @@ pub fn cgroup_hierarchies() -> Vec<PathBuf> {
         return vec![CGROUPS.into()];
     }
     let entries = fs::read_dir(CGROUPS).into_iter().flatten();
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir())
+        .collect();
     found.sort();
-    if found.is_empty() { vec![CGROUPS.into()] } else { found }
+    if found.is_empty() {
+        vec![CGROUPS.into()]
+    } else {
+        found
+    }
 }
 
 /// Cgroups version 2 alone.
@@ -49,7 +57,10 @@ pub fn is_unified() -> bool {
 
 /// The machine's cores.
 pub fn cores() -> u32 {
-    std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()).unwrap_or(1)
+    std::thread::available_parallelism()
+        .ok()
+        .and_then(|n| u32::try_from(n.get()).ok())
+        .unwrap_or(1)
 }
 
 /// Available memory in MiB, as /proc/meminfo has it.
@@ -62,7 +73,9 @@ pub fn memory_available() -> Option<u64> {
 /// The first `program` on PATH or where root's programs live.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = search_path();
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// Where the network plugins are: Debian's place or the upstream one.
@@ -70,7 +83,11 @@ pub fn network_plugins() -> Option<PathBuf> {
     ["/usr/lib/cni", "/opt/cni/bin"]
         .map(PathBuf::from)
         .into_iter()
-        .find(|folder| ["bridge", "host-local", "loopback"].iter().all(|name| folder.join(name).is_file()))
+        .find(|folder| {
+            ["bridge", "host-local", "loopback"]
+                .iter()
+                .all(|name| folder.join(name).is_file())
+        })
 }
 
 fn capabilities() -> Option<u64> {

@@ -50,9 +50,9 @@ impl FromStr for Network {
             ("refuse", "") => Self::Refuse,
             ("hang", "") => Self::Hang,
             ("reset", "") => Self::Reset,
-            ("delay", millis) => {
-                Self::Delay(Duration::from_millis(millis.parse().context("delay:MILLISECONDS")?))
-            }
+            ("delay", millis) => Self::Delay(Duration::from_millis(
+                millis.parse().context("delay:MILLISECONDS")?,
+            )),
             _ => bail!("{text:?} is none of pass, refuse, hang, reset, delay:MILLISECONDS"),
         })
     }
@@ -73,7 +73,9 @@ pub(crate) async fn set(folder: &Path, network: Network) -> Result<()> {
         stream.read_to_string(&mut answer).await?;
         anyhow::Ok(answer)
     };
-    let answer = timeout(Duration::from_secs(5), order).await.context("the proxy does not answer")?;
+    let answer = timeout(Duration::from_secs(5), order)
+        .await
+        .context("the proxy does not answer")?;
     match answer.context("reach the proxy")?.as_str() {
         "ok" => Ok(()),
         other => bail!("the proxy says: {other}"),

@@ -50,7 +50,10 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     ];
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let env = [("RUST_LOG", level), ("RUST_BACKTRACE", "1".to_owned())];
-    daemon.start(&command, &env.map(|(name, value)| (name.to_owned(), value)).into())?;
+    daemon.start(
+        &command,
+        &env.map(|(name, value)| (name.to_owned(), value)).into(),
+    )?;
     ready(&host).await?;
     step.done();
     Ok(())
@@ -58,7 +61,9 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
 
 /// Waits until the operator of `host` says it is ready.
 pub async fn ready(host: &Cluster) -> Result<()> {
-    host.daemon(NAME)?.ready(BOUND, async || get(host.port(Port::Operator), "/readyz").await).await?;
+    host.daemon(NAME)?
+        .ready(BOUND, async || get(host.port(Port::Operator), "/readyz").await)
+        .await?;
     Ok(())
 }
 
@@ -73,9 +78,15 @@ pub async fn get(port: u16, path: &str) -> Result<String> {
         anyhow::Ok(answer)
     };
     let answer = timeout(Duration::from_secs(5), exchange).await??;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| anyhow!("no HTTP from {path}"))?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| anyhow!("no HTTP from {path}"))?;
     let status = head.lines().next().unwrap_or_default();
-    if status.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { bail!("{path}: {status}") }
+    if status.split(' ').nth(1) == Some("200") {
+        Ok(body.to_owned())
+    } else {
+        bail!("{path}: {status}")
+    }
 }
 
 /// The two programs: of `SKY_LAB_BIN`, else built from this checkout.
@@ -83,7 +94,11 @@ async fn build(reporter: &Reporter) -> Result<BTreeMap<&'static str, PathBuf>> {
     if let Some(folder) = std::env::var_os("SKY_LAB_BIN") {
         let find = |name| {
             let path = std::path::absolute(Path::new(&folder).join(name))?;
-            if path.is_file() { Ok((name, path)) } else { bail!("SKY_LAB_BIN has no {name}") }
+            if path.is_file() {
+                Ok((name, path))
+            } else {
+                bail!("SKY_LAB_BIN has no {name}")
+            }
         };
         return [NAME, PLUGIN].into_iter().map(find).collect();
     }
@@ -114,7 +129,9 @@ async fn build(reporter: &Reporter) -> Result<BTreeMap<&'static str, PathBuf>> {
 fn executable(line: &str) -> Option<(&'static str, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let path = PathBuf::from(message["executable"].as_str()?);
-    let name = [NAME, PLUGIN].into_iter().find(|name| path.file_name().is_some_and(|file| file == *name))?;
+    let name = [NAME, PLUGIN]
+        .into_iter()
+        .find(|name| path.file_name().is_some_and(|file| file == *name))?;
     Some((name, path))
 }
 
@@ -130,7 +147,8 @@ fn link(programs: &BTreeMap<&'static str, PathBuf>, bin: &Path) -> Result<()> {
 /// The five kinds, the namespace and the operator's rights.
 async fn install(host: &Cluster) -> Result<()> {
     let manifests = workspace::root().join("crds/manifests");
-    host.kubectl(&["apply", "-f", &manifests.display().to_string()]).await?;
+    host.kubectl(&["apply", "-f", &manifests.display().to_string()])
+        .await?;
     host.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n---\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: {NAME}}}\n\
@@ -138,6 +156,13 @@ async fn install(host: &Cluster) -> Result<()> {
          subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {NAME}}}]\n"
     ))
     .await?;
-    host.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
+    host.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "crd",
+        "--all",
+    ])
+    .await?;
     Ok(())
 }

@@ -21,12 +21,21 @@ pub struct Package {
 
 /// Every package that real nodes need, looked for by the files we use and not by dpkg.
 pub fn all() -> Vec<Package> {
-    let program = |name, program| Package { name, found: machine::find(program) };
+    let program = |name, program| Package {
+        name,
+        found: machine::find(program),
+    };
     vec![
         program("containerd", "containerd"),
         program("runc", "runc"),
-        Package { name: "containernetworking-plugins", found: machine::network_plugins() },
-        Package { name: "busybox-static", found: busybox() },
+        Package {
+            name: "containernetworking-plugins",
+            found: machine::network_plugins(),
+        },
+        Package {
+            name: "busybox-static",
+            found: busybox(),
+        },
         program("iproute2", "ip"),
         program("util-linux", "setsid"),
     ]
@@ -39,12 +48,19 @@ pub fn busybox() -> Option<PathBuf> {
 
 /// The names of those that are missing.
 pub fn missing() -> Vec<&'static str> {
-    all().into_iter().filter(|package| package.found.is_none()).map(|package| package.name).collect()
+    all()
+        .into_iter()
+        .filter(|package| package.found.is_none())
+        .map(|package| package.name)
+        .collect()
 }
 
 /// What to type to get them.
 pub fn remedy(missing: &[&str]) -> String {
-    format!("as root: apt-get install --no-install-recommends {}", missing.join(" "))
+    format!(
+        "as root: apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    )
 }
 
 /// Installs what is missing; an error names it when that cannot be done here.
@@ -54,7 +70,11 @@ pub async fn ensure(reporter: &Reporter) -> Result<()> {
         return Ok(());
     }
     if !machine::is_root() || machine::find("apt-get").is_none() {
-        bail!("missing for real nodes: {}; {}", wanted.join(", "), remedy(&wanted));
+        bail!(
+            "missing for real nodes: {}; {}",
+            wanted.join(", "),
+            remedy(&wanted)
+        );
     }
     let step = reporter.step(format!("installing {}", wanted.join(" ")));
     {
@@ -66,7 +86,11 @@ pub async fn ensure(reporter: &Reporter) -> Result<()> {
     }
     step.done();
     let still = missing();
-    if still.is_empty() { Ok(()) } else { bail!("installed, but not found: {}", still.join(", ")) }
+    if still.is_empty() {
+        Ok(())
+    } else {
+        bail!("installed, but not found: {}", still.join(", "))
+    }
 }
 
 async fn install(packages: &[&str]) -> Result<()> {
@@ -84,7 +108,11 @@ async fn apt(arguments: &[&str]) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    bail!("apt-get {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())
+    bail!(
+        "apt-get {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    )
 }
 
 /// While it lives, installing a package starts no service: the lab runs its own containerd.

@@ -32,7 +32,11 @@ impl Authority {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
         let text = key.serialize_pem();
-        Ok(Self { certificate, issuer: Issuer::new(params, key), key: text })
+        Ok(Self {
+            certificate,
+            issuer: Issuer::new(params, key),
+            key: text,
+        })
     }
 
     /// The authority that was written to `folder` as `NAME.crt` and `NAME.key`.
@@ -40,7 +44,11 @@ impl Authority {
         let certificate = fs::read_to_string(folder.join(format!("{name}.crt")))?;
         let key = fs::read_to_string(folder.join(format!("{name}.key")))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key)?)?;
-        Ok(Self { certificate, issuer, key })
+        Ok(Self {
+            certificate,
+            issuer,
+            key,
+        })
     }
 
     /// A certificate for `name` in group `group`, good as client and, for `hosts`, as server.
@@ -48,11 +56,16 @@ impl Authority {
         let mut params = params(name, group, hosts)?;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Identity { certificate, key: key.serialize_pem() })
+        Ok(Identity {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 
     pub fn write(&self, folder: &Path, name: &str) -> Result<()> {

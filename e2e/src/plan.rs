@@ -128,7 +128,11 @@ impl Default for Plan {
 impl Plan {
     /// These members, no operator.
     pub fn bare(members: Vec<MemberSpec>) -> Self {
-        Self { members, host_node: None, operator: false }
+        Self {
+            members,
+            host_node: None,
+            operator: false,
+        }
     }
 
     pub fn wants_real(&self) -> bool {
@@ -171,7 +175,10 @@ impl Plan {
         let longest = seen.iter().map(|name| name.len()).max().unwrap_or(0);
         let room = 107 - "//kubelet/pod-resources/kubelet.sock".len() - longest;
         if self.wants_real() && dir.as_os_str().len() > room {
-            bail!("{} is too long for the kubelet's sockets: at most {room} bytes; use --dir", dir.display());
+            bail!(
+                "{} is too long for the kubelet's sockets: at most {room} bytes; use --dir",
+                dir.display()
+            );
         }
         Ok(())
     }
@@ -183,7 +190,9 @@ mod tests {
 
     fn refusal(members: &[&str], dir: &str) -> String {
         let members = members.iter().map(|text| text.parse().unwrap()).collect();
-        Plan::bare(members).check(Path::new(dir)).map_or_else(|e| e.to_string(), |()| "fine".to_owned())
+        Plan::bare(members)
+            .check(Path::new(dir))
+            .map_or_else(|e| e.to_string(), |()| "fine".to_owned())
     }
 
     #[test]
@@ -196,7 +205,11 @@ mod tests {
             (&["-a"], "member name \"-a\""),
         ];
         for (members, expect) in table {
-            assert!(refusal(members, "/lab").starts_with(expect), "{members:?}: {}", refusal(members, "/lab"));
+            assert!(
+                refusal(members, "/lab").starts_with(expect),
+                "{members:?}: {}",
+                refusal(members, "/lab")
+            );
         }
         let long = format!("/{}", "d".repeat(80));
         assert!(refusal(&["a:real"], &long).contains("too long"));

@@ -72,7 +72,9 @@ impl Running {
     /// Its command line, `argv[0]` first.
     pub fn command(self) -> Vec<String> {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        line.split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
     }
 }
 
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_child_is_found_by_its_mark_and_lost_when_it_ends() {
         let dir = Path::new("/nowhere/sky-lab-procfs-test");
-        let child = std::process::Command::new("sleep")
+        let mut child = std::process::Command::new("sleep")
             .arg("60")
             .env(MARK, mark_of(dir, "c", "sleep"))
             .spawn()
@@ -128,13 +130,15 @@ mod tests {
         let (running, mark) = &found[0];
         assert_eq!(running.pid, i32::try_from(child.id()).unwrap());
         assert_eq!(mark, "c/sleep@/nowhere/sky-lab-procfs-test");
-        let reused = Running { started: running.started + 1, ..*running };
+        let reused = Running {
+            started: running.started + 1,
+            ..*running
+        };
         reused.signal(Signal::SIGKILL).unwrap();
         assert!(running.alive(), "another start time is another program");
         running.signal(Signal::SIGKILL).unwrap();
-        while running.alive() {
-            std::thread::yield_now();
-        }
+        child.wait().unwrap();
+        assert!(!running.alive());
         assert!(of_lab(dir).is_empty());
     }
 }

@@ -27,7 +27,13 @@ pub struct Found {
 
 /// The programs that a lab needs, `kwok` and `kubelet` only if some cluster uses them.
 pub fn wanted(real: bool, kwok: bool) -> Vec<&'static str> {
-    let mut names = vec!["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"];
+    let mut names = vec![
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubectl",
+    ];
     names.extend(real.then_some("kubelet"));
     names.extend(kwok.then_some("kwok"));
     names
@@ -40,7 +46,11 @@ pub fn wanted(real: bool, kwok: bool) -> Vec<&'static str> {
 pub fn look(name: &str, notes: &mut Vec<String>) -> Result<Option<Found>> {
     let source = Source::of(name)?;
     if let Some(path) = source.cached(name)? {
-        return Ok(Some(Found { path, version: source.version.clone(), from: "built" }));
+        return Ok(Some(Found {
+            path,
+            version: source.version.clone(),
+            from: "built",
+        }));
     }
     Ok(on_machine(name, &source, notes))
 }
@@ -55,7 +65,11 @@ pub async fn ensure(names: &[&'static str], reporter: &Reporter) -> Result<BTree
             Some(program) => program,
             None => {
                 let path = source.build(name, reporter).await?;
-                Found { path, version: source.version.clone(), from: "built" }
+                Found {
+                    path,
+                    version: source.version.clone(),
+                    from: "built",
+                }
             }
         };
         found.insert(*name, program);
@@ -64,7 +78,10 @@ pub async fn ensure(names: &[&'static str], reporter: &Reporter) -> Result<BTree
         reporter.note(note);
     }
     let line = |(name, program): (&&str, &Found)| format!("{name} {} ({})", program.version, program.from);
-    reporter.note(format!("programs: {}", found.iter().map(line).collect::<Vec<_>>().join(", ")));
+    reporter.note(format!(
+        "programs: {}",
+        found.iter().map(line).collect::<Vec<_>>().join(", ")
+    ));
     Ok(found)
 }
 
@@ -84,7 +101,10 @@ fn on_machine(name: &str, source: &Source, notes: &mut Vec<String>) -> Option<Fo
         return None;
     }
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(|folder| Path::new(&folder).join(name));
-    let places = [("KUBEBUILDER_ASSETS", assets.filter(|path| path.is_file())), ("PATH", machine::find(name))];
+    let places = [
+        ("KUBEBUILDER_ASSETS", assets.filter(|path| path.is_file())),
+        ("PATH", machine::find(name)),
+    ];
     for (from, path) in places {
         let Some(path) = path else { continue };
         let Some(version) = version(&path) else { continue };
@@ -110,7 +130,9 @@ fn version(program: &Path) -> Option<String> {
     let text = String::from_utf8(output.stdout).ok()?;
     // "Kubernetes v1.36.3", "etcd Version: 3.6.16", "kwok version v0.8.0 …"
     let word = text.lines().next()?.split_whitespace().find(|word| {
-        word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')
+        word.trim_start_matches('v')
+            .starts_with(|c: char| c.is_ascii_digit())
+            && word.contains('.')
     })?;
     Some(format!("v{}", word.trim_start_matches('v')))
 }

@@ -34,13 +34,23 @@ impl Default for Reporter {
 impl Reporter {
     /// Bars if stderr is a terminal.
     pub fn new() -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| Arc::new(MultiProgress::new()));
-        Self { begin: Instant::now(), bars, quiet: false }
+        let bars = std::io::stderr()
+            .is_terminal()
+            .then(|| Arc::new(MultiProgress::new()));
+        Self {
+            begin: Instant::now(),
+            bars,
+            quiet: false,
+        }
     }
 
     /// Shows no progress at all; results are still printed.
     pub fn quiet() -> Self {
-        Self { begin: Instant::now(), bars: None, quiet: true }
+        Self {
+            begin: Instant::now(),
+            bars: None,
+            quiet: true,
+        }
     }
 
     /// A line of progress with the time since the start.
@@ -68,7 +78,13 @@ impl Reporter {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Step { reporter: self.clone(), name, begin: Instant::now(), bar, spoke: Instant::now() }
+        Step {
+            reporter: self.clone(),
+            name,
+            begin: Instant::now(),
+            bar,
+            spoke: Instant::now(),
+        }
     }
 
     fn apart(&self, print: impl FnOnce()) {
@@ -97,7 +113,11 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.reporter.note(format!("{} ({:.1} s)", self.name, self.begin.elapsed().as_secs_f32()));
+        self.reporter.note(format!(
+            "{} ({:.1} s)",
+            self.name,
+            self.begin.elapsed().as_secs_f32()
+        ));
     }
 }
 

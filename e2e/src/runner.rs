@@ -25,9 +25,21 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
-    pub const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
-    pub const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
+    pub const PASSED: Self = Self {
+        passed: 1,
+        failed: 0,
+        skipped: 0,
+    };
+    pub const FAILED: Self = Self {
+        passed: 0,
+        failed: 1,
+        skipped: 0,
+    };
+    pub const SKIPPED: Self = Self {
+        passed: 0,
+        failed: 0,
+        skipped: 1,
+    };
 
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
@@ -36,7 +48,11 @@ impl Counts {
     }
 
     fn line(self) -> String {
-        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
+        let skipped = if self.skipped > 0 {
+            format!(", {} skipped", self.skipped)
+        } else {
+            String::new()
+        };
         format!("{} passed, {} failed{skipped}", self.passed, self.failed)
     }
 }
@@ -83,7 +99,11 @@ impl Context {
 
     async fn drop_shared(&self) -> Result<()> {
         let lab = self.shared.take();
-        if let Some(lab) = lab { lab.down().await } else { Ok(()) }
+        if let Some(lab) = lab {
+            lab.down().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn drop_own(&self) -> Result<()> {
@@ -95,8 +115,16 @@ impl Context {
     }
 
     fn log_tails(&self) -> String {
-        let own = self.own.borrow().iter().filter_map(|dir| Lab::open(dir).ok()).collect::<Vec<_>>();
-        own.iter().chain(self.shared.borrow().iter()).map(Lab::log_tails).collect()
+        let own = self
+            .own
+            .borrow()
+            .iter()
+            .filter_map(|dir| Lab::open(dir).ok())
+            .collect::<Vec<_>>();
+        own.iter()
+            .chain(self.shared.borrow().iter())
+            .map(Lab::log_tails)
+            .collect()
     }
 }
 
@@ -139,7 +167,9 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
     let seconds = begin.elapsed().as_secs_f32();
     let counts = match &outcome {
         Ok(()) => {
-            context.reporter.result(format!("ok {} ({seconds:.1} s)", case.name));
+            context
+                .reporter
+                .result(format!("ok {} ({seconds:.1} s)", case.name));
             Counts::PASSED
         }
         Err(error) if error.is::<Skip>() => {
@@ -147,13 +177,18 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
             Counts::SKIPPED
         }
         Err(error) => {
-            context.reporter.result(format!("FAILED {}: {error:#}", case.name));
+            context
+                .reporter
+                .result(format!("FAILED {}: {error:#}", case.name));
             context.reporter.result(context.log_tails());
             context.drop_shared().await?;
             Counts::FAILED
         }
     };
-    context.drop_own().await.with_context(|| format!("take down the labs of {}", case.name))?;
+    context
+        .drop_own()
+        .await
+        .with_context(|| format!("take down the labs of {}", case.name))?;
     Ok(counts)
 }
 
@@ -169,7 +204,11 @@ pub async fn clean() -> Result<()> {
     let home = state::home()?.join("sky-test");
     for entry in fs::read_dir(home).into_iter().flatten() {
         let path = entry?.path();
-        let alive = path.file_name().and_then(|name| name.to_str()).and_then(owner).is_some_and(Running::alive);
+        let alive = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(owner)
+            .is_some_and(Running::alive);
         if !alive {
             sweep_run(&path).await?;
         }
@@ -190,13 +229,20 @@ async fn sweep_run(run: &Path) -> Result<()> {
 
 /// `PID-START` of ourselves, so that another run can tell whether we live.
 fn run_dir() -> Result<PathBuf> {
-    let Some(we) = Running::of(i32::try_from(std::process::id())?) else { bail!("/proc does not know us") };
-    Ok(state::home()?.join("sky-test").join(format!("{}-{}", we.pid, we.started)))
+    let Some(we) = Running::of(i32::try_from(std::process::id())?) else {
+        bail!("/proc does not know us")
+    };
+    Ok(state::home()?
+        .join("sky-test")
+        .join(format!("{}-{}", we.pid, we.started)))
 }
 
 fn owner(name: &str) -> Option<Running> {
     let (pid, started) = name.split_once('-')?;
-    Some(Running { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    Some(Running {
+        pid: pid.parse().ok()?,
+        started: started.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -205,7 +251,11 @@ mod tests {
 
     #[test]
     fn the_closing_line_names_skipped_cases_only_if_there_are_any() {
-        let mut counts = Counts { passed: 4, failed: 1, skipped: 0 };
+        let mut counts = Counts {
+            passed: 4,
+            failed: 1,
+            skipped: 0,
+        };
         assert_eq!(counts.line(), "4 passed, 1 failed");
         counts.add(Counts::SKIPPED);
         assert_eq!(counts.line(), "4 passed, 1 failed, 1 skipped");

@@ -59,7 +59,10 @@ pub fn claim(dir: &Path, shunned: &[Slot]) -> Result<Slot> {
     let _lock = lock(&registry)?;
     let base = base();
     for index in 0..SLOTS {
-        let slot = Slot { index, base: base + index * PORTS };
+        let slot = Slot {
+            index,
+            base: base + index * PORTS,
+        };
         let file = registry.join(index.to_string());
         let taken = fs::read_to_string(&file).is_ok_and(|owner| state::is_lab(Path::new(&owner)));
         if taken || shunned.contains(&slot) || network_in_use(slot) || !ports_free(slot) {
@@ -97,7 +100,10 @@ pub(crate) fn registry() -> Result<PathBuf> {
 }
 
 fn lock(registry: &Path) -> Result<File> {
-    let mut file = OpenOptions::new().create(true).append(true).open(registry.join("lock"))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(registry.join("lock"))?;
     file.lock()?;
     file.flush()?;
     Ok(file)
@@ -114,7 +120,9 @@ fn network_in_use(slot: Slot) -> bool {
     routes.lines().skip(1).any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let mut address = |n| u32::from_str_radix(fields.nth(n)?, 16).ok().map(u32::swap_bytes);
-        let (Some(destination), Some(mask)) = (address(0), address(5)) else { return false };
+        let (Some(destination), Some(mask)) = (address(0), address(5)) else {
+            return false;
+        };
         mask >= 0xffff_0000 && (destination & 0xffff_ff00) & mask == ours & mask
     })
 }
@@ -123,7 +131,9 @@ fn network_in_use(slot: Slot) -> bool {
 /// take a port of ours at any moment.
 fn base() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut bounds = range.split_whitespace().filter_map(|word| word.parse::<u16>().ok());
+    let mut bounds = range
+        .split_whitespace()
+        .filter_map(|word| word.parse::<u16>().ok());
     let (low, high) = (bounds.next().unwrap_or(32_768), bounds.next().unwrap_or(60_999));
     let clear = |base: &u16| base + SLOTS * PORTS <= low || *base > high;
     BASES.into_iter().find(clear).unwrap_or(BASES[0])
@@ -135,7 +145,16 @@ mod tests {
 
     #[test]
     fn ports_of_neighbouring_slots_do_not_overlap() {
-        let (first, second) = (Slot { index: 0, base: 20_000 }, Slot { index: 1, base: 20_000 + PORTS });
+        let (first, second) = (
+            Slot {
+                index: 0,
+                base: 20_000,
+            },
+            Slot {
+                index: 1,
+                base: 20_000 + PORTS,
+            },
+        );
         assert!(first.port(Port::Operator) < second.port(Port::Etcd));
         assert_eq!(second.subnet(), "10.51.0.0/24");
     }
@@ -144,6 +163,9 @@ mod tests {
     fn a_slot_with_one_port_in_use_is_not_free() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        assert!(!ports_free(Slot { index: 0, base: port.saturating_sub(PORTS / 2) }));
+        assert!(!ports_free(Slot {
+            index: 0,
+            base: port.saturating_sub(PORTS / 2)
+        }));
     }
 }

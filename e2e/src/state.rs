@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,11 @@ impl State {
 
 /// Where labs are unless told otherwise: `$XDG_STATE_HOME` or `~/.local/state`.
 pub fn home() -> Result<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_STATE_HOME")
         .or_else(|| Some(absolute("HOME")?.join(".local/state")))
         .ok_or_else(|| anyhow!("neither XDG_STATE_HOME nor HOME says where to keep the lab: use --dir"))
@@ -78,40 +83,75 @@ pub fn adopt(dir: &Path) -> Result<PathBuf> {
     if !is_lab(&dir) && fs::read_dir(&dir)?.next().is_some() {
         bail!("{} is not empty and not a lab: use another --dir", dir.display());
     }
-    fs::write(dir.join(MARKER), "made by sky-e2e, which may delete this directory\n")?;
+    fs::write(
+        dir.join(MARKER),
+        "made by sky-e2e, which may delete this directory\n",
+    )?;
     Ok(dir)
 }
 
 /// Short, stable and different for every lab: names what cannot live in the directory (bridges, cgroups).
 pub fn tag(dir: &Path) -> String {
-    Sha256::digest(dir.as_os_str().as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(dir.as_os_str().as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Held while a lab is being brought up or taken down; given up by the kernel when we die.
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
 
 /// Takes the lock of the lab at `dir`, waiting a little for another command to finish.
 pub fn lock(dir: &Path) -> Result<Lock> {
     // Beside the slots and not inside the lab, which `down` deletes.
     let path = slot::registry()?.join(format!("{}.lock", tag(dir)));
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
     let begin = Instant::now();
-    while file.try_lock().is_err() {
+    loop {
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let lock = Lock {
+            file,
+            path: path.clone(),
+        };
+        if lock.file.try_lock().is_ok() && lock.is_current() {
+            return Ok(lock);
+        }
         if begin.elapsed() > Duration::from_secs(10) {
-            bail!("another sky-e2e is bringing the lab at {} up or down", dir.display());
+            bail!(
+                "another sky-e2e is bringing the lab at {} up or down",
+                dir.display()
+            );
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(Lock(file))
+}
+
+impl Lock {
+    /// Gives the lock up and deletes its file: there is no lab any more.
+    pub fn retire(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// False when the file was deleted by the one who held it before us: the next comer makes a new one.
+    fn is_current(&self) -> bool {
+        let inode = |metadata: std::io::Result<fs::Metadata>| metadata.ok().map(|metadata| metadata.ino());
+        inode(self.file.metadata()) == inode(fs::metadata(&self.path))
+    }
 }
 
 /// Whole or not at all, also when we are killed half way.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().ok_or_else(|| anyhow!("{} has no folder", path.display()))?;
+    let folder = path
+        .parent()
+        .ok_or_else(|| anyhow!("{} has no folder", path.display()))?;
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(content)?;
-    file.persist(path).with_context(|| format!("write {}", path.display()))?;
+    file.persist(path)
+        .with_context(|| format!("write {}", path.display()))?;
     Ok(())
 }
 

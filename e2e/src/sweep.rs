@@ -25,10 +25,21 @@ pub async fn sweep(dir: &Path) -> Result<()> {
 
 /// What of the lab at `dir` is still on this machine, besides its files.
 pub fn leftovers(dir: &Path) -> Vec<String> {
-    let daemons = procfs::of_lab(dir).into_iter().map(|(running, mark)| format!("pid {} {mark}", running.pid));
-    let mounts = mounts_under(dir).into_iter().map(|path| format!("mount {}", path.display()));
-    let paths = outside::paths(dir).into_iter().map(|path| path.display().to_string());
+    let daemons = procfs::of_lab(dir)
+        .into_iter()
+        .map(|(running, mark)| format!("pid {} {mark}", running.pid));
+    let mounts = mounts_under(dir)
+        .into_iter()
+        .map(|path| format!("mount {}", path.display()));
+    let paths = outside::paths(dir)
+        .into_iter()
+        .map(|path| path.display().to_string());
     daemons.chain(mounts).chain(paths).collect()
+}
+
+/// What the containers of the lab at `dir` hold outside it, as paths: gone after a sweep.
+pub fn container_traces(dir: &Path) -> Vec<PathBuf> {
+    outside::containers(dir).into_paths()
 }
 
 /// Kills the daemons of one cluster, for a second try on other ports.
@@ -55,8 +66,10 @@ fn kill_marked(dir: &Path, prefix: &str) -> Result<()> {
     let begin = Instant::now();
     let mut empty = 0;
     loop {
-        let found: Vec<_> =
-            procfs::of_lab(dir).into_iter().filter(|(_, mark)| mark.starts_with(prefix)).collect();
+        let found: Vec<_> = procfs::of_lab(dir)
+            .into_iter()
+            .filter(|(_, mark)| mark.starts_with(prefix))
+            .collect();
         empty = if found.is_empty() { empty + 1 } else { 0 };
         if empty == 2 {
             return Ok(());
@@ -66,7 +79,9 @@ fn kill_marked(dir: &Path, prefix: &str) -> Result<()> {
             bail!("still running after SIGKILL: {marks:?}");
         }
         for (running, mark) in found {
-            running.signal(Signal::SIGKILL).with_context(|| format!("kill {mark}"))?;
+            running
+                .signal(Signal::SIGKILL)
+                .with_context(|| format!("kill {mark}"))?;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -97,7 +112,10 @@ fn unescape(text: &str) -> PathBuf {
     let mut parts = text.split('\\');
     let mut path = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match (part.get(..3).and_then(|octal| u8::from_str_radix(octal, 8).ok()), part.get(3..)) {
+        match (
+            part.get(..3).and_then(|octal| u8::from_str_radix(octal, 8).ok()),
+            part.get(3..),
+        ) {
             (Some(byte), Some(rest)) => {
                 path.push(char::from(byte));
                 path.push_str(rest);

@@ -41,7 +41,10 @@ pub async fn until<T>(what: &str, bound: Duration, mut probe: impl AsyncFnMut() 
             Err(_) => {}
         }
         if Instant::now() + POLL >= deadline {
-            return Err(anyhow!("waited {} s for {what}; last seen: {last:#}", bound.as_secs_f32()));
+            return Err(anyhow!(
+                "waited {} s for {what}; last seen: {last:#}",
+                bound.as_secs_f32()
+            ));
         }
         sleep(POLL).await;
     }
@@ -54,13 +57,19 @@ mod tests {
     #[tokio::test]
     async fn says_what_was_last_seen() {
         let error = until::<()>("rain", Duration::from_millis(250), async || Err(anyhow!("sun"))).await;
-        assert_eq!(error.unwrap_err().to_string(), "waited 0.25 s for rain; last seen: sun");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "waited 0.25 s for rain; last seen: sun"
+        );
     }
 
     #[tokio::test]
     async fn hopeless_ends_the_wait() {
         let begin = Instant::now();
-        let error = until::<()>("x", Duration::from_secs(60), async || Err(hopeless(anyhow!("gone")))).await;
+        let error = until::<()>("x", Duration::from_secs(60), async || {
+            Err(hopeless(anyhow!("gone")))
+        })
+        .await;
         assert_eq!(error.unwrap_err().to_string(), "gone");
         assert!(begin.elapsed() < Duration::from_secs(5));
     }
@@ -70,7 +79,11 @@ mod tests {
         let mut looks = 0;
         let value = until("third", Duration::from_secs(5), async || {
             looks += 1;
-            if looks == 3 { Ok(looks) } else { Err(anyhow!("{looks}")) }
+            if looks == 3 {
+                Ok(looks)
+            } else {
+                Err(anyhow!("{looks}"))
+            }
         });
         assert_eq!(value.await.unwrap(), 3);
     }

@@ -26,7 +26,18 @@ pub async fn check(reporter: &Reporter) -> Result<Counts> {
     let mut counts = Counts::default();
     let lints: [(&str, &[&str]); 2] = [
         ("format", &["fmt", "--all", "--", "--check"]),
-        ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        (
+            "lints",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        ),
     ];
     for (name, arguments) in lints {
         let step = reporter.step(name);
@@ -56,7 +67,10 @@ async fn run(arguments: &[&str], reporter: &Reporter) -> Result<(bool, Counts)> 
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("run cargo {}", arguments.join(" ")))?;
-    let stdout = child.stdout.take().ok_or_else(|| anyhow!("cargo without stdout"))?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| anyhow!("cargo without stdout"))?;
     let mut lines = BufReader::new(stdout).lines();
     let mut counts = Counts::default();
     while let Some(line) = lines.next_line().await? {
@@ -68,12 +82,20 @@ async fn run(arguments: &[&str], reporter: &Reporter) -> Result<(bool, Counts)> 
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`
 fn test_result(line: &str) -> Counts {
-    let Some(rest) = line.trim().strip_prefix("test result:") else { return Counts::default() };
+    let Some(rest) = line.trim().strip_prefix("test result:") else {
+        return Counts::default();
+    };
     let number = |what: &str| {
-        let part = rest.split([';', '.']).find_map(|part| part.trim().strip_suffix(what));
+        let part = rest
+            .split([';', '.'])
+            .find_map(|part| part.trim().strip_suffix(what));
         part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
     };
-    Counts { passed: number("passed"), failed: number("failed"), skipped: number("ignored") }
+    Counts {
+        passed: number("passed"),
+        failed: number("failed"),
+        skipped: number("ignored"),
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +105,14 @@ mod tests {
     #[test]
     fn results_of_cargo_are_added_up() {
         let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.1s";
-        assert_eq!(test_result(line), Counts { passed: 5, failed: 2, skipped: 1 });
+        assert_eq!(
+            test_result(line),
+            Counts {
+                passed: 5,
+                failed: 2,
+                skipped: 1
+            }
+        );
         assert_eq!(test_result("test a::result ... ok"), Counts::default());
     }
 }

@@ -121,6 +121,9 @@ mod tests {
         fs::write(&path, format!("{line}\n{}", &line[..40])).unwrap();
         let entries = read(&path).unwrap();
         assert_eq!(entries.len(), 1);
-        assert_eq!((entries[0].subresource.as_str(), entries[0].code), ("status", 200));
+        assert_eq!(
+            (entries[0].subresource.as_str(), entries[0].code),
+            ("status", 200)
+        );
     }
 }

@@ -34,10 +34,14 @@ pub(super) fn prepare(cluster: &Cluster) -> Result<()> {
     let authority = Authority::new("ca")?;
     authority.write(&keys, "ca")?;
     let hosts = ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"];
-    authority.sign("apiserver", None, &hosts)?.write(&keys, "apiserver")?;
+    authority
+        .sign("apiserver", None, &hosts)?
+        .write(&keys, "apiserver")?;
     let node = cluster.node_name(0);
-    let mut users: Vec<(&str, String, Option<&str>)> =
-        USERS.iter().map(|(file, user, group)| (*file, (*user).to_owned(), *group)).collect();
+    let mut users: Vec<(&str, String, Option<&str>)> = USERS
+        .iter()
+        .map(|(file, user, group)| (*file, (*user).to_owned(), *group))
+        .collect();
     users.push(("node", format!("system:node:{node}"), Some("system:nodes")));
     for (file, user, group) in users {
         let identity = authority.sign(&user, group, &["localhost", "127.0.0.1"])?;
@@ -52,7 +56,9 @@ pub(super) fn prepare(cluster: &Cluster) -> Result<()> {
     }
     let front = Authority::new("front")?;
     front.write(&keys, "front")?;
-    front.sign("front-client", None, &[])?.write(&keys, "front-client")?;
+    front
+        .sign("front-client", None, &[])?
+        .write(&keys, "front-client")?;
     pki::write_service_account_key(&keys)?;
     fs::write(folder.join("audit-policy.yaml"), audit::POLICY)?;
     Ok(())
@@ -63,7 +69,11 @@ pub(super) async fn start(cluster: &Cluster) -> Result<()> {
     launch(cluster, "etcd", &etcd_flags(cluster))?;
     launch(cluster, "kube-apiserver", &apiserver_flags(cluster))?;
     api_ready(cluster, BOUND).await?;
-    launch(cluster, "kube-controller-manager", &controller_manager_flags(cluster))?;
+    launch(
+        cluster,
+        "kube-controller-manager",
+        &controller_manager_flags(cluster),
+    )?;
     if cluster.node.is_some() {
         launch(cluster, "kube-scheduler", &scheduler_flags(cluster))?;
     }
@@ -76,11 +86,20 @@ pub(super) async fn api_ready(cluster: &Cluster, bound: Duration) -> Result<()> 
     let client = cluster.client().await?;
     let ready = async || {
         if !etcd.running() {
-            bail!(wait::hopeless(anyhow::anyhow!("etcd ended\n{}", etcd.log_tail(15))));
+            bail!(wait::hopeless(anyhow::anyhow!(
+                "etcd ended\n{}",
+                etcd.log_tail(15)
+            )));
         }
         let answer = client.send(http_get("/readyz")?.map(Into::into));
-        let status = tokio::time::timeout(Duration::from_secs(2), answer).await??.status();
-        if status.is_success() { Ok(()) } else { bail!("/readyz says {status}") }
+        let status = tokio::time::timeout(Duration::from_secs(2), answer)
+            .await??
+            .status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            bail!("/readyz says {status}")
+        }
     };
     cluster.daemon("kube-apiserver")?.ready(bound, ready).await
 }
@@ -89,7 +108,9 @@ pub(super) async fn api_ready(cluster: &Cluster, bound: Duration) -> Result<()> 
 pub(super) async fn accounts_ready(cluster: &Cluster) -> Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client().await?, "default");
     let manager = cluster.daemon("kube-controller-manager")?;
-    manager.ready(BOUND, async || Ok(accounts.get("default").await.map(|_| ())?)).await
+    manager
+        .ready(BOUND, async || Ok(accounts.get("default").await.map(|_| ())?))
+        .await
 }
 
 pub(super) fn launch(cluster: &Cluster, program: &str, flags: &[String]) -> Result<()> {

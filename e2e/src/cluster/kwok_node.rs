@@ -36,11 +36,12 @@ pub(super) async fn start(cluster: &Cluster, spec: &MemberSpec) -> Result<()> {
     let params = PostParams::default();
     try_join_all((0..spec.nodes).map(async |index| {
         let node: Node = serde_json::from_value(document(&cluster.node_name(index), spec))?;
-        wait::until("a node to be made", Duration::from_secs(30), async || {
-            match nodes.create(&params, &node).await {
-                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-                other => Ok(other.map(|_| ())?),
-            }
+        wait::until("a node to be made", Duration::from_secs(30), async || match nodes
+            .create(&params, &node)
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            other => Ok(other.map(|_| ())?),
         })
         .await
     }))

@@ -8,13 +8,18 @@ pub type Sample = (BTreeMap<String, String>, f64);
 
 /// Every sample of the metric `name` in `text`; lines that are not in the format are passed over.
 pub fn samples(text: &str, name: &str) -> Vec<Sample> {
-    text.lines().filter_map(|line| sample(line.strip_prefix(name)?)).collect()
+    text.lines()
+        .filter_map(|line| sample(line.strip_prefix(name)?))
+        .collect()
 }
 
 /// `{a="b",c="d"} 1 [timestamp]` or ` 1`.
 fn sample(rest: &str) -> Option<Sample> {
     let Some(mut rest) = rest.strip_prefix('{') else {
-        return Some((BTreeMap::new(), rest.strip_prefix(' ')?.split_whitespace().next()?.parse().ok()?));
+        return Some((
+            BTreeMap::new(),
+            rest.strip_prefix(' ')?.split_whitespace().next()?.parse().ok()?,
+        ));
     };
     let mut labels = BTreeMap::new();
     loop {
@@ -55,7 +60,10 @@ mod tests {
         let text = "# TYPE a_total counter\na_total{verb=\"GET\",path=\"a\\\"},b\"} 12\na_total 3\na_total_x 9\n\
                     a_total{} 1e+06 1700000000\na_total{verb= 1\n";
         let found = samples(text, "a_total");
-        assert_eq!(found.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [12.0, 3.0, 1e6]);
+        assert_eq!(
+            found.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+            [12.0, 3.0, 1e6]
+        );
         assert_eq!(found[0].0["path"], "a\"},b");
     }
 }

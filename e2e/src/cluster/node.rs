@@ -25,7 +25,11 @@ pub(super) async fn ready(cluster: &Cluster, daemon: &Daemon, spec: &MemberSpec)
         .ready(BOUND, async || {
             let list = nodes.list(&ListParams::default()).await?;
             let ready = list.items.iter().filter(|node| is_ready(node)).count();
-            if ready >= wanted { Ok(()) } else { bail!("{ready} of {wanted} nodes Ready") }
+            if ready >= wanted {
+                Ok(())
+            } else {
+                bail!("{ready} of {wanted} nodes Ready")
+            }
         })
         .await
 }
@@ -41,9 +45,14 @@ pub(super) async fn initialize(client: Client, daemon: &Daemon, name: &str, spec
                 {"type": "InternalIP", "address": "127.0.0.1"},
                 {"type": "Hostname", "address": name},
             ]}});
-            nodes.patch_status(name, &params, &Patch::Strategic(addresses)).await?;
+            nodes
+                .patch_status(name, &params, &Patch::Strategic(addresses))
+                .await?;
             let taints: Vec<_> = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
-            let kept: Vec<_> = taints.into_iter().filter(|taint| taint.key != UNINITIALIZED).collect();
+            let kept: Vec<_> = taints
+                .into_iter()
+                .filter(|taint| taint.key != UNINITIALIZED)
+                .collect();
             // The version keeps us from undoing what the node controller does at the same time.
             let version = nodes.get(name).await?.metadata.resource_version;
             let patch = json!({
@@ -57,7 +66,16 @@ pub(super) async fn initialize(client: Client, daemon: &Daemon, name: &str, spec
 }
 
 fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let tainted = node.spec.as_ref().is_some_and(|spec| spec.taints.iter().flatten().next().is_some());
-    !tainted && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let tainted = node
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.taints.iter().flatten().next().is_some());
+    !tainted
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -29,18 +29,30 @@ pub(super) async fn start_runtime(cluster: &Cluster, image: &Path) -> Result<()>
     for name in ["root", "state", "cni", "opt"] {
         fs::create_dir_all(folder.join(name))?;
     }
-    fs::write(folder.join("cni/10-bridge.conflist"), network(cluster).to_string())?;
+    fs::write(
+        folder.join("cni/10-bridge.conflist"),
+        network(cluster).to_string(),
+    )?;
     let config = folder.join("config.toml");
     fs::write(&config, settings(&folder)?)?;
     let program = machine::find("containerd").ok_or_else(|| anyhow!("no containerd"))?;
     let daemon = Daemon::new(&cluster.lab, &cluster.name, "containerd");
-    let command = [program.display().to_string(), format!("--config={}", config.display())];
+    let command = [
+        program.display().to_string(),
+        format!("--config={}", config.display()),
+    ];
     daemon.start(&command, &BTreeMap::new())?;
-    daemon.ready(BOUND, async || ctr(cluster, &["version"]).await).await?;
+    daemon
+        .ready(BOUND, async || ctr(cluster, &["version"]).await)
+        .await?;
     ctr(cluster, &["images", "import", &image.display().to_string()]).await?;
     // containerd puts docker.io/ before imported names; the kubelet may ask for the name as it was.
     for name in image::NAMES.iter().filter(|name| name.contains('/')) {
-        ctr(cluster, &["images", "tag", "--force", &format!("docker.io/{name}"), name]).await?;
+        ctr(
+            cluster,
+            &["images", "tag", "--force", &format!("docker.io/{name}"), name],
+        )
+        .await?;
     }
     Ok(())
 }
@@ -89,7 +101,9 @@ fn outside(cluster: &Cluster) -> String {
 
 async fn ctr(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(machine::find("ctr").ok_or_else(|| anyhow!("no ctr"))?);
-    command.args(["--address", &socket(cluster), "--namespace", "k8s.io"]).args(arguments);
+    command
+        .args(["--address", &socket(cluster), "--namespace", "k8s.io"])
+        .args(arguments);
     run(command, &format!("ctr {}", arguments.join(" ")), None).await
 }
 
@@ -170,7 +184,11 @@ fn kubelet(cluster: &Cluster, spec: &MemberSpec, cgroup: &str) -> serde_json::Va
     let folder = cluster.folder();
     let keys = folder.join("pki");
     let cpu = machine::cores().saturating_sub(spec.cpu);
-    let reserved = if cpu > 0 { json!({"cpu": cpu.to_string()}) } else { json!({}) };
+    let reserved = if cpu > 0 {
+        json!({"cpu": cpu.to_string()})
+    } else {
+        json!({})
+    };
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

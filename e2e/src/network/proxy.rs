@@ -59,7 +59,9 @@ async fn obey(
     port: u16,
 ) -> Result<()> {
     let mut order = String::new();
-    timeout(Duration::from_secs(1), stream.read_to_string(&mut order)).await.context("no order came")??;
+    timeout(Duration::from_secs(1), stream.read_to_string(&mut order))
+        .await
+        .context("no order came")??;
     let network: Network = order.parse()?;
     if network == Network::Refuse {
         *listener = None;
@@ -72,7 +74,9 @@ async fn obey(
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("bind port {port}"))
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .with_context(|| format!("bind port {port}"))
 }
 
 /// The next connection; None (which disables its branch) while there is no listener.
@@ -101,7 +105,10 @@ async fn carry(client: &mut TcpStream, target: u16, mut mode: watch::Receiver<Ne
     server.set_nodelay(true)?;
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
-    tokio::try_join!(pump(client_read, server_write, mode.clone()), pump(server_read, client_write, mode))?;
+    tokio::try_join!(
+        pump(client_read, server_write, mode.clone()),
+        pump(server_read, client_write, mode)
+    )?;
     Ok(())
 }
 
@@ -119,7 +126,9 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mode: watch::Receiv
                 _ => Duration::ZERO,
             };
             // An empty chunk is the end, which is as late as everything else.
-            queue.send((Instant::now() + delay, buffer[..length].to_vec())).await?;
+            queue
+                .send((Instant::now() + delay, buffer[..length].to_vec()))
+                .await?;
             if length == 0 {
                 return anyhow::Ok(());
             }

@@ -15,8 +15,13 @@ use crate::report::{Reporter, Step};
 /// The oldest Go that builds the pinned modules.
 pub const GO_WANTED: (u32, u32) = (1, 26);
 
-const KUBERNETES: [&str; 5] =
-    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"];
+const KUBERNETES: [&str; 5] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kubectl",
+];
 
 /// A folder of `assets/` and what it makes.
 pub struct Source {
@@ -47,7 +52,12 @@ impl Source {
             .lines()
             .find_map(|line| line.trim().strip_prefix("tool "))
             .map_or_else(|| ".".to_owned(), |package| package.trim().to_owned());
-        Ok(Self { name, folder, package, version })
+        Ok(Self {
+            name,
+            folder,
+            package,
+            version,
+        })
     }
 
     /// The built program, if this very content was built before.
@@ -67,7 +77,10 @@ impl Source {
         }
         fs::create_dir_all(&cache)?;
         let mut step = reporter.step(format!("building {} {}", self.name, self.version));
-        let lock = OpenOptions::new().create(true).append(true).open(cache.join("lock"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(cache.join("lock"))?;
         while lock.try_lock().is_err() {
             step.at("somebody else builds it");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -82,7 +95,15 @@ impl Source {
     async fn compile(&self, cache: &Path, step: &mut Step) -> Result<()> {
         let unfinished = cache.join(format!("{}.{}", self.name, std::process::id()));
         let mut child = tokio::process::Command::new("go")
-            .args(["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", &self.ldflags(), "-o"])
+            .args([
+                "build",
+                "-v",
+                "-mod=readonly",
+                "-trimpath",
+                "-ldflags",
+                &self.ldflags(),
+                "-o",
+            ])
             .arg(&unfinished)
             .arg(&self.package)
             .current_dir(&self.folder)
@@ -96,7 +117,10 @@ impl Source {
             .kill_on_drop(true)
             .spawn()
             .context("run go build")?;
-        let stderr = child.stderr.take().ok_or_else(|| anyhow!("go build without stderr"))?;
+        let stderr = child
+            .stderr
+            .take()
+            .ok_or_else(|| anyhow!("go build without stderr"))?;
         let mut lines = BufReader::new(stderr).lines();
         let (mut packages, mut tail) = (0, Vec::new());
         while let Some(line) = lines.next_line().await? {
@@ -131,7 +155,13 @@ impl Source {
         let mut parts = self.version.trim_start_matches('v').split('.');
         let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("0"));
         let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
-        ["-s -w", &set("gitVersion", &self.version), &set("gitMajor", major), &set("gitMinor", minor)].join(" ")
+        [
+            "-s -w",
+            &set("gitVersion", &self.version),
+            &set("gitMajor", major),
+            &set("gitMinor", minor),
+        ]
+        .join(" ")
     }
 
     fn cache(&self, go: &str) -> Result<PathBuf> {
@@ -140,8 +170,15 @@ impl Source {
             hash.update(fs::read(self.folder.join(name)).unwrap_or_default());
         }
         hash.update(go);
-        let key: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(cache_home()?.join("sky-manager/lab").join(format!("{}-{key}", self.name)))
+        let key: String = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(cache_home()?
+            .join("sky-manager/lab")
+            .join(format!("{}-{key}", self.name)))
     }
 }
 
@@ -156,7 +193,11 @@ pub fn go_version() -> Result<String> {
         .map_err(|_| anyhow!("no go on PATH: {remedy}"))?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
-    let found = text.split_whitespace().nth(2).and_then(|word| word.strip_prefix("go")).unwrap_or_default();
+    let found = text
+        .split_whitespace()
+        .nth(2)
+        .and_then(|word| word.strip_prefix("go"))
+        .unwrap_or_default();
     let mut parts = found.split('.');
     if (number(parts.next()), number(parts.next())) < GO_WANTED {
         bail!("{text:?} is too old: {remedy}");
@@ -165,7 +206,11 @@ pub fn go_version() -> Result<String> {
 }
 
 fn cache_home() -> Result<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_CACHE_HOME")
         .or_else(|| Some(absolute("HOME")?.join(".cache")))
         .ok_or_else(|| anyhow!("neither XDG_CACHE_HOME nor HOME says where to cache built programs"))
@@ -185,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_version_is_read_from_go_mod() {
-        let modules = "module x\n\nrequire k8s.io/kubernetes v1.36.3\n\nrequire (\n\ta.b/c v0.1.0 // indirect\n)\n";
+        let modules =
+            "module x\n\nrequire k8s.io/kubernetes v1.36.3\n\nrequire (\n\ta.b/c v0.1.0 // indirect\n)\n";
         assert_eq!(required(modules, "k8s.io/kubernetes").as_deref(), Some("v1.36.3"));
         assert_eq!(required(modules, "a.b/c").as_deref(), Some("v0.1.0"));
         assert_eq!(required(modules, "a.b"), None);
@@ -194,7 +240,11 @@ mod tests {
     #[test]
     fn kubernetes_knows_its_version() {
         let source = Source::of("kubelet").unwrap();
-        assert!(source.ldflags().contains(&format!("version.gitVersion={}", source.version)));
+        assert!(
+            source
+                .ldflags()
+                .contains(&format!("version.gitVersion={}", source.version))
+        );
         assert_eq!(source.package, ".");
         assert_eq!(Source::of("kwok").unwrap().package, "sigs.k8s.io/kwok/cmd/kwok");
     }

@@ -15,6 +15,9 @@ use crate::machine;
 use crate::procfs::Running;
 use crate::state;
 
+/// Where network plugins note what they gave to a container.
+const PLUGIN_NOTES: &str = "/var/lib/cni/results";
+
 /// Bridges of the lab at `dir` are called this and a number; 15 bytes is all that a device's name may have.
 pub(crate) fn bridge_prefix(dir: &Path) -> String {
     format!("sky{}-", state::tag(dir))
@@ -29,7 +32,7 @@ pub(crate) fn outside_prefix(dir: &Path) -> String {
 pub(super) fn paths(dir: &Path) -> Vec<PathBuf> {
     let mut found = cgroups(dir);
     found.extend(named("/sys/class/net".as_ref(), &bridge_prefix(dir)));
-    found.extend(named("/var/lib/cni/results".as_ref(), &outside_prefix(dir)));
+    found.extend(named(PLUGIN_NOTES.as_ref(), &outside_prefix(dir)));
     found
 }
 
@@ -38,7 +41,7 @@ pub(super) fn paths(dir: &Path) -> Vec<PathBuf> {
 pub(super) struct Containers {
     /// Network namespaces, as mounts.
     namespaces: Vec<PathBuf>,
-    /// Sockets of shims and folders of runc.
+    /// Sockets of shims, folders of runc, notes of the loopback plugin.
     traces: Vec<PathBuf>,
 }
 
@@ -50,14 +53,24 @@ pub(super) fn containers(dir: &Path) -> Containers {
         for bundle in named(&bundles, "") {
             found.namespaces.extend(network_namespace(&bundle));
             let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
-            found.traces.extend(address.strip_prefix("unix://").map(PathBuf::from));
-            found.traces.extend(bundle.file_name().map(|id| Path::new("/run/containerd/runc/k8s.io").join(id)));
+            found
+                .traces
+                .extend(address.strip_prefix("unix://").map(PathBuf::from));
+            found.traces.extend(
+                bundle
+                    .file_name()
+                    .map(|id| Path::new("/run/containerd/runc/k8s.io").join(id)),
+            );
         }
     }
     found
 }
 
 impl Containers {
+    pub(super) fn into_paths(self) -> Vec<PathBuf> {
+        self.namespaces.into_iter().chain(self.traces).collect()
+    }
+
     /// Removes what is left; what went by itself is no error.
     pub(super) fn remove(&self) {
         for path in &self.namespaces {
@@ -65,7 +78,11 @@ impl Containers {
             let _ = fs::remove_file(path);
         }
         for path in &self.traces {
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            let _ = if path.is_dir() {
+                fs::remove_dir_all(path)
+            } else {
+                fs::remove_file(path)
+            };
         }
     }
 }
@@ -92,9 +109,12 @@ pub(super) fn kill_contained(dir: &Path, bound: Duration) -> Result<()> {
 pub(super) fn remove(dir: &Path, bound: Duration) -> Result<()> {
     for bridge in named("/sys/class/net".as_ref(), &bridge_prefix(dir)) {
         let ip = machine::find("ip").unwrap_or_else(|| "ip".into());
-        Command::new(ip).args(["link", "delete"]).arg(bridge.file_name().unwrap_or_default()).status()?;
+        Command::new(ip)
+            .args(["link", "delete"])
+            .arg(bridge.file_name().unwrap_or_default())
+            .status()?;
     }
-    for note in named("/var/lib/cni/results".as_ref(), &outside_prefix(dir)) {
+    for note in named(PLUGIN_NOTES.as_ref(), &outside_prefix(dir)) {
         fs::remove_file(note)?;
     }
     let begin = Instant::now();
@@ -114,7 +134,10 @@ pub(super) fn remove(dir: &Path, bound: Duration) -> Result<()> {
 
 fn cgroups(dir: &Path) -> Vec<PathBuf> {
     let prefix = outside_prefix(dir);
-    machine::cgroup_hierarchies().iter().flat_map(|hierarchy| named(hierarchy, &prefix)).collect()
+    machine::cgroup_hierarchies()
+        .iter()
+        .flat_map(|hierarchy| named(hierarchy, &prefix))
+        .collect()
 }
 
 /// Children of `folder` whose names begin with `prefix`.
@@ -132,8 +155,10 @@ fn contained(cgroup: &Path) -> Vec<Running> {
         let _ = fs::write(freezer, "THAWED");
     }
     let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    let mut found: Vec<Running> =
-        pids.lines().filter_map(|line| Running::of(line.parse().ok()?)).collect();
+    let mut found: Vec<Running> = pids
+        .lines()
+        .filter_map(|line| Running::of(line.parse().ok()?))
+        .collect();
     found.extend(children(cgroup).iter().flat_map(|path| contained(path)));
     found
 }
@@ -145,13 +170,18 @@ fn remove_tree(cgroup: &Path) {
 }
 
 fn children(cgroup: &Path) -> Vec<PathBuf> {
-    named(cgroup, "").into_iter().filter(|path| path.is_dir()).collect()
+    named(cgroup, "")
+        .into_iter()
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 fn network_namespace(bundle: &Path) -> Option<PathBuf> {
     let config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json")).ok()?).ok()?;
     let namespaces = config.pointer("/linux/namespaces")?.as_array()?;
-    let network = namespaces.iter().find(|namespace| namespace["type"] == "network")?;
+    let network = namespaces
+        .iter()
+        .find(|namespace| namespace["type"] == "network")?;
     // Only those that a network plugin made: never a namespace of the machine.
     let path = PathBuf::from(network["path"].as_str()?);
     path.file_name()?.to_str()?.starts_with("cni-").then_some(path)
