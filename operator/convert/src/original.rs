@@ -130,7 +130,9 @@ pub fn convert(document: Value) -> Result<Value, OriginalError> {
             from_original(kind, document)
         }
         Some(version) => {
-            let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
+            let version = version
+                .as_str()
+                .map_or_else(|| version.to_string(), str::to_owned);
             ours(&version, &kind, &mut document)?;
             Ok(Value::Object(document))
         }
@@ -152,9 +154,7 @@ fn ours(api_version: &str, kind: &str, document: &mut Map<String, Value>) -> Res
         });
     }
     if kind == Kind::Deployment.ours()
-        && let Some(replicas) = document
-            .get_mut("spec")
-            .and_then(|spec| spec.get_mut("replicas"))
+        && let Some(replicas) = document.get_mut("spec").and_then(|spec| spec.get_mut("replicas"))
     {
         fields::unquote(replicas, "spec.replicas")?;
     }
@@ -169,7 +169,10 @@ fn from_original(kind: Kind, mut document: Map<String, Value>) -> Result<Value, 
         Some(Value::Object(spec)) => spec,
         Some(other) => {
             let found = fields::type_name(&other);
-            return Err(OriginalError::field("spec", format!("it is {found}, not an object")));
+            return Err(OriginalError::field(
+                "spec",
+                format!("it is {found}, not an object"),
+            ));
         }
     };
     spec.retain(|_, value| !value.is_null());

@@ -120,7 +120,9 @@ impl Toleration {
 /// The first of `taints` that none of `tolerations` accepts.
 #[must_use]
 pub fn untolerated<'t>(taints: &'t [Taint], tolerations: &[Toleration]) -> Option<&'t Taint> {
-    taints.iter().find(|taint| !tolerations.iter().any(|toleration| toleration.tolerates(taint)))
+    taints
+        .iter()
+        .find(|taint| !tolerations.iter().any(|toleration| toleration.tolerates(taint)))
 }
 
 impl Cluster {
@@ -141,15 +143,31 @@ mod tests {
 
     #[test]
     fn a_toleration_without_key_accepts_every_taint() {
-        let taint = Taint { key: "k".into(), value: "v".into(), effect: Effect::NoExecute };
-        let all = Toleration { key: None, value: None, effect: None };
+        let taint = Taint {
+            key: "k".into(),
+            value: "v".into(),
+            effect: Effect::NoExecute,
+        };
+        let all = Toleration {
+            key: None,
+            value: None,
+            effect: None,
+        };
         assert_eq!(untolerated(std::slice::from_ref(&taint), &[all]), None);
     }
 
     #[test]
     fn another_effect_is_not_tolerated() {
-        let taint = Taint { key: "k".into(), value: "v".into(), effect: Effect::NoExecute };
-        let other = Toleration { key: Some("k".into()), value: None, effect: Some(Effect::NoSchedule) };
+        let taint = Taint {
+            key: "k".into(),
+            value: "v".into(),
+            effect: Effect::NoExecute,
+        };
+        let other = Toleration {
+            key: Some("k".into()),
+            value: None,
+            effect: Some(Effect::NoSchedule),
+        };
         assert_eq!(untolerated(std::slice::from_ref(&taint), &[other]), Some(&taint));
     }
 }

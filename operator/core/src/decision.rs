@@ -60,13 +60,31 @@ pub fn summary(verdicts: &[Verdict], replicas: i64) -> String {
     }
     let mut reasons: Vec<(&str, usize)> = counts.into_iter().collect();
     reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
-    let reasons = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ");
-    let feasible: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.refusal.is_none()).collect();
+    let reasons = reasons
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let feasible: Vec<&Verdict> = verdicts
+        .iter()
+        .filter(|verdict| verdict.refusal.is_none())
+        .collect();
     if feasible.is_empty() {
         return format!("0/{} clusters: {reasons}", verdicts.len());
     }
-    let room = feasible.iter().map(|verdict| format!("{}:{}", verdict.cluster, verdict.fit)).collect::<Vec<_>>();
+    let room = feasible
+        .iter()
+        .map(|verdict| format!("{}:{}", verdict.cluster, verdict.fit))
+        .collect::<Vec<_>>();
     let total: i64 = feasible.iter().map(|verdict| verdict.fit).sum();
-    let head = format!("{} of {replicas} replicas fit ({})", total.min(replicas), room.join(","));
-    if reasons.is_empty() { head } else { format!("{head}; other clusters: {reasons}") }
+    let head = format!(
+        "{} of {replicas} replicas fit ({})",
+        total.min(replicas),
+        room.join(",")
+    );
+    if reasons.is_empty() {
+        head
+    } else {
+        format!("{head}; other clusters: {reasons}")
+    }
 }

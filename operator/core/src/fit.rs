@@ -19,15 +19,27 @@ pub fn admits(node: &Node, needs: &Needs) -> Result<(), String> {
     if let Some(taint) = untolerated(&node.taints, &needs.tolerations) {
         return Err(format!("node taint {} not tolerated", taint.key));
     }
-    let labelled = needs.node_labels.iter().all(|(key, value)| node.labels.get(key) == Some(value));
-    let affine = needs.node_terms.is_empty() || needs.node_terms.iter().any(|term| term.matches(&node.labels));
-    if labelled && affine { Ok(()) } else { Err("no node with the labels asked for".into()) }
+    let labelled = needs
+        .node_labels
+        .iter()
+        .all(|(key, value)| node.labels.get(key) == Some(value));
+    let affine =
+        needs.node_terms.is_empty() || needs.node_terms.iter().any(|term| term.matches(&node.labels));
+    if labelled && affine {
+        Ok(())
+    } else {
+        Err("no node with the labels asked for".into())
+    }
 }
 
 /// How many replicas go onto `node` now.
 #[must_use]
 pub fn on_node(node: &Node, needs: &Needs) -> i64 {
-    if admits(node, needs).is_err() { 0 } else { needs.resources.times_in(&node.free).min(node.free_pods.max(0)) }
+    if admits(node, needs).is_err() {
+        0
+    } else {
+        needs.resources.times_in(&node.free).min(node.free_pods.max(0))
+    }
 }
 
 /// How many replicas go onto `nodes` now, counted up to `most`.
@@ -96,9 +108,17 @@ pub fn take(nodes: &mut [Node], needs: &Needs, count: i64) {
             (0..nodes.len())
                 .filter(|&index| !fits || on_node(&nodes[index], needs) > 0)
                 .filter(|&index| admits(&nodes[index], needs).is_ok())
-                .max_by_key(|&index| (nodes[index].free.cpu, nodes[index].free.memory, std::cmp::Reverse(index)))
+                .max_by_key(|&index| {
+                    (
+                        nodes[index].free.cpu,
+                        nodes[index].free.memory,
+                        std::cmp::Reverse(index),
+                    )
+                })
         };
-        let Some(index) = best(true).or_else(|| best(false)) else { return };
+        let Some(index) = best(true).or_else(|| best(false)) else {
+            return;
+        };
         nodes[index].free.subtract(&needs.resources);
         nodes[index].free_pods -= 1;
     }
@@ -122,7 +142,10 @@ mod tests {
     }
 
     fn cpu(amount: i64) -> Needs {
-        Needs { resources: Resources::new(amount, 0), ..Needs::default() }
+        Needs {
+            resources: Resources::new(amount, 0),
+            ..Needs::default()
+        }
     }
 
     #[test]

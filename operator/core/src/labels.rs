@@ -46,8 +46,13 @@ impl Selector {
     /// Whether all labels and all expressions hold for `labels`.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && self.expressions.iter().all(|expression| expression.matches(labels))
+        self.labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+            && self
+                .expressions
+                .iter()
+                .all(|expression| expression.matches(labels))
     }
 
     /// Whether it holds for everything.
@@ -82,9 +87,19 @@ mod tests {
     use super::*;
 
     fn check(operator: Operator, location: Option<&str>, expect: bool) {
-        let labels: Labels = location.map(|value| ("location".to_owned(), value.to_owned())).into_iter().collect();
-        let expression = Expression { key: "location".into(), operator: operator.clone() };
-        assert_eq!(expression.matches(&labels), expect, "{operator:?} on {location:?}");
+        let labels: Labels = location
+            .map(|value| ("location".to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
+        let expression = Expression {
+            key: "location".into(),
+            operator: operator.clone(),
+        };
+        assert_eq!(
+            expression.matches(&labels),
+            expect,
+            "{operator:?} on {location:?}"
+        );
     }
 
     #[test]

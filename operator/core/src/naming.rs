@@ -11,7 +11,11 @@ const KEPT: usize = 40;
 /// Name of a share's object on its member: a DNS label, one for each (uid, run, share id).
 #[must_use]
 pub fn share_object(workload: &str, uid: &str, run: &str, share: &str) -> String {
-    let kept: String = workload.chars().take(KEPT).map(|c| if c == '.' { '-' } else { c }).collect();
+    let kept: String = workload
+        .chars()
+        .take(KEPT)
+        .map(|c| if c == '.' { '-' } else { c })
+        .collect();
     let kept = kept.trim_end_matches('-');
     format!("{kept}-{}", hash(&[uid, run, share], 8))
 }
@@ -43,7 +47,12 @@ mod tests {
         assert!(name.starts_with("my-job-"));
         let long = share_object(&"x.".repeat(100), "uid", "", "1-0");
         assert!(long.len() <= 49 && !long.contains('.'), "{long}");
-        assert_eq!(share_object(&format!("{}-tail", "a".repeat(39)), "u", "", "1").matches("--").count(), 0);
+        assert_eq!(
+            share_object(&format!("{}-tail", "a".repeat(39)), "u", "", "1")
+                .matches("--")
+                .count(),
+            0
+        );
     }
 
     #[test]
@@ -51,6 +60,9 @@ mod tests {
         let name = share_object("job", "uid", "", "1-0");
         assert_ne!(name, share_object("job", "uid", "", "1-1"));
         assert_ne!(name, share_object("job", "uid", "2", "1-0"));
-        assert_ne!(share_object("job", "uid", "a", "b"), share_object("job", "uid", "", "ab"));
+        assert_ne!(
+            share_object("job", "uid", "a", "b"),
+            share_object("job", "uid", "", "ab")
+        );
     }
 }

@@ -91,6 +91,7 @@ pub enum MemberEvent {
         /// Gone.
         gone: Vec<ItemKey>,
     },
-    /// The member does not answer; what was said before may be stale.
-    Lost(String),
+    /// The member does not answer, or not to us; what was said before may be stale. Reason `Unreachable` or
+    /// `Unauthorized`.
+    Lost(Trouble),
 }

@@ -54,7 +54,9 @@ pub fn delay(urgency: Urgency, pending: bool, times: Times, now: Millis) -> Opti
         Urgency::Trouble => settled,
         Urgency::Running if pending => after(times.differs_since, PARTLY_RUNNING),
         Urgency::Running => settled.min(after(times.differs_since, PARTLY_RUNNING)),
-        Urgency::Counts => settled.max(apart(COUNTS_APART)).min(after(times.differs_since, 2 * COUNTS_APART)),
+        Urgency::Counts => settled
+            .max(apart(COUNTS_APART))
+            .min(after(times.differs_since, 2 * COUNTS_APART)),
         Urgency::Waiting => apart(WAITING_APART),
     };
     let due = due.max(apart(LEAST_APART));
@@ -68,18 +70,27 @@ pub fn urgency(stored: &Status, wanted: &Status) -> Option<Urgency> {
         return None;
     }
     let settled = |status: &Status| {
-        let facts = status.conditions.iter().filter(|condition| condition.kind != "Reconciling");
-        facts.map(|condition| (condition.kind, condition.status, condition.reason.clone())).collect::<Vec<_>>()
+        let facts = status
+            .conditions
+            .iter()
+            .filter(|condition| condition.kind != "Reconciling");
+        facts
+            .map(|condition| (condition.kind, condition.status, condition.reason.clone()))
+            .collect::<Vec<_>>()
     };
     let moving = |phase: Phase| matches!(phase, Phase::Pending | Phase::Running | Phase::Unknown);
     let troubles = |status: &Status| {
         let reasons = status.clusters.iter().filter_map(|cluster| {
-            cluster.trouble.as_ref().map(|trouble| (cluster.cluster.clone(), trouble.reason.clone()))
+            cluster
+                .trouble
+                .as_ref()
+                .map(|trouble| (cluster.cluster.clone(), trouble.reason.clone()))
         });
         reasons.collect::<Vec<_>>()
     };
     let turned = stored.phase != wanted.phase && !(moving(stored.phase) && moving(wanted.phase));
-    if settled(stored) != settled(wanted) || stored.placement != wanted.placement || turned {
+    let respecified = stored.generation != wanted.generation;
+    if respecified || settled(stored) != settled(wanted) || stored.placement != wanted.placement || turned {
         Some(Urgency::News)
     } else if troubles(stored) != troubles(wanted) {
         Some(Urgency::Trouble)
@@ -98,7 +109,11 @@ pub fn urgency(stored: &Status, wanted: &Status) -> Option<Urgency> {
 
 /// The set of reasons of a diagnosis, without amounts.
 fn reasons(status: &Status) -> Vec<(&str, &str)> {
-    status.diagnosis.iter().map(|(cluster, reason, _)| (cluster.as_str(), reason.as_str())).collect()
+    status
+        .diagnosis
+        .iter()
+        .map(|(cluster, reason, _)| (cluster.as_str(), reason.as_str()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -109,26 +124,41 @@ mod tests {
     fn news_is_written_at_once_but_a_second_after_the_last_write() {
         let times = Times::default();
         assert_eq!(delay(Urgency::News, false, times, 5_000), None);
-        let just = Times { written: Some(4_800), ..times };
+        let just = Times {
+            written: Some(4_800),
+            ..times
+        };
         assert_eq!(delay(Urgency::News, false, just, 5_000), Some(800));
     }
 
     #[test]
     fn a_short_running_state_is_not_worth_a_write() {
-        let times = Times { written: Some(0), changed: 5_000, differs_since: 5_000 };
+        let times = Times {
+            written: Some(0),
+            changed: 5_000,
+            differs_since: 5_000,
+        };
         assert_eq!(delay(Urgency::Running, false, times, 6_000), Some(2_000));
         assert_eq!(delay(Urgency::Running, false, times, 8_000), None);
     }
 
     #[test]
     fn a_flapping_count_is_written_in_the_end() {
-        let times = Times { written: Some(0), changed: 99_999, differs_since: 40_000 };
+        let times = Times {
+            written: Some(0),
+            changed: 99_999,
+            differs_since: 40_000,
+        };
         assert_eq!(delay(Urgency::Counts, false, times, 100_000), None);
     }
 
     #[test]
     fn a_queue_message_changes_once_a_minute() {
-        let times = Times { written: Some(0), changed: 1_000, differs_since: 1_000 };
+        let times = Times {
+            written: Some(0),
+            changed: 1_000,
+            differs_since: 1_000,
+        };
         assert_eq!(delay(Urgency::Waiting, false, times, 2_000), Some(58_000));
     }
 }

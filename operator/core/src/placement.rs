@@ -45,7 +45,10 @@ impl Placement {
                 attempt: 1,
             }
         });
-        Self { revision, shares: shares.collect() }
+        Self {
+            revision,
+            shares: shares.collect(),
+        }
     }
 
     /// Replicas by cluster.
@@ -61,7 +64,10 @@ impl Placement {
     /// `c1:2,c2:1`.
     #[must_use]
     pub fn summary(&self) -> String {
-        let parts = self.by_cluster().into_iter().map(|(cluster, count)| format!("{cluster}:{count}"));
+        let parts = self
+            .by_cluster()
+            .into_iter()
+            .map(|(cluster, count)| format!("{cluster}:{count}"));
         parts.collect::<Vec<_>>().join(",")
     }
 }
@@ -73,8 +79,11 @@ mod tests {
     #[test]
     fn ranks_run_through_the_shares() {
         let placement = Placement::of_all(3, &[("b".into(), 2), ("a".into(), 1)]);
-        let text: Vec<String> =
-            placement.shares.iter().map(|s| format!("{} {} {}", s.id, s.cluster, s.ranks)).collect();
+        let text: Vec<String> = placement
+            .shares
+            .iter()
+            .map(|s| format!("{} {} {}", s.id, s.cluster, s.ranks))
+            .collect();
         assert_eq!(text, ["3-0 b 0-1", "3-1 a 2"]);
         assert_eq!(placement.summary(), "a:1,b:2");
     }

@@ -8,5 +8,10 @@ use crate::workload::Workload;
 /// Sort key: ascending order is queue order.
 #[must_use]
 pub fn key(workload: &Workload) -> (Reverse<i32>, i64, String, String) {
-    (Reverse(workload.priority), workload.created, workload.namespace.clone(), workload.name.clone())
+    (
+        Reverse(workload.priority),
+        workload.created,
+        workload.namespace.clone(),
+        workload.name.clone(),
+    )
 }

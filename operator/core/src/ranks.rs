@@ -32,7 +32,10 @@ impl Ranks {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> i64 {
-        self.0.iter().map(|&(first, last)| i64::from(last) - i64::from(first) + 1).sum()
+        self.0
+            .iter()
+            .map(|&(first, last)| i64::from(last) - i64::from(first) + 1)
+            .sum()
     }
 }
 
@@ -40,7 +43,11 @@ impl fmt::Display for Ranks {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (first, last)) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            if first == last { write!(out, "{comma}{first}")? } else { write!(out, "{comma}{first}-{last}")? }
+            if first == last {
+                write!(out, "{comma}{first}")?
+            } else {
+                write!(out, "{comma}{first}-{last}")?
+            }
         }
         Ok(())
     }
@@ -54,7 +61,10 @@ impl FromStr for Ranks {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+            let (first, last) = (
+                first.parse().map_err(|_| bad())?,
+                last.parse().map_err(|_| bad())?,
+            );
             if first > last || ranges.last().is_some_and(|&(_, before)| first <= before) {
                 return Err(bad());
             }
@@ -71,9 +81,15 @@ mod tests {
     #[test]
     fn text_and_back() {
         for text in ["", "0", "0-3", "0-3,7", "1,3,5-6"] {
-            assert_eq!(text.parse::<Ranks>().map(|ranks| ranks.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Ranks>().map(|ranks| ranks.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        assert_eq!("0-3,7".parse::<Ranks>().map(|ranks| ranks.iter().collect()), Ok(vec![0, 1, 2, 3, 7]));
+        assert_eq!(
+            "0-3,7".parse::<Ranks>().map(|ranks| ranks.iter().collect()),
+            Ok(vec![0, 1, 2, 3, 7])
+        );
         assert_eq!(Ranks::consecutive(4, 3).to_string(), "4-6");
         assert_eq!(Ranks::consecutive(4, 0).count(), 0);
     }

@@ -10,6 +10,39 @@ pub const CPU: &str = "cpu";
 /// Name under which memory is listed.
 pub const MEMORY: &str = "memory";
 
+/// What one container asks for, and whether it is a sidecar: an init container that keeps running.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerRequest {
+    /// What it asks for.
+    pub resources: Resources,
+    /// Whether it is an init container with restartPolicy Always.
+    pub sidecar: bool,
+}
+
+/// What a pod asks of its node, as kube-scheduler counts it: the larger of what its containers and sidecars ask for
+/// together and what any init container asks for beside the sidecars started before it; and the overhead.
+#[must_use]
+pub fn of_pod(containers: &[ContainerRequest], init: &[ContainerRequest], overhead: &Resources) -> Resources {
+    let mut together = Resources::default();
+    for container in containers {
+        together.add(&container.resources);
+    }
+    let mut sidecars = Resources::default();
+    let mut most = Resources::default();
+    for container in init {
+        let mut beside = sidecars.clone();
+        beside.add(&container.resources);
+        if container.sidecar {
+            sidecars = beside.clone();
+        }
+        most = most.maximum(&beside);
+    }
+    together.add(&sidecars);
+    let mut total = together.maximum(&most);
+    total.add(overhead);
+    total
+}
+
 /// What a replica needs or a node has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
@@ -25,7 +58,11 @@ impl Resources {
     /// `cpu` in millicores, `memory` in bytes, nothing else.
     #[must_use]
     pub fn new(cpu: i64, memory: i64) -> Self {
-        Self { cpu, memory, extended: BTreeMap::new() }
+        Self {
+            cpu,
+            memory,
+            extended: BTreeMap::new(),
+        }
     }
 
     /// Adds `other`, piece by piece; saturates.
@@ -64,7 +101,10 @@ impl Resources {
     /// How many times `self` goes into `free`; `i64::MAX` when `self` asks for nothing.
     #[must_use]
     pub fn times_in(&self, free: &Self) -> i64 {
-        let extended = self.extended.iter().map(|(name, need)| (*need, free.extended.get(name).copied().unwrap_or(0)));
+        let extended = self
+            .extended
+            .iter()
+            .map(|(name, need)| (*need, free.extended.get(name).copied().unwrap_or(0)));
         [(self.cpu, free.cpu), (self.memory, free.memory)]
             .into_iter()
             .chain(extended)
@@ -96,7 +136,9 @@ impl Resources {
 impl fmt::Display for Resources {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "cpu {}m, memory {} bytes", self.cpu, self.memory)?;
-        self.extended.iter().try_for_each(|(name, amount)| write!(out, ", {name} {amount}"))
+        self.extended
+            .iter()
+            .try_for_each(|(name, amount)| write!(out, ", {name} {amount}"))
     }
 }
 

@@ -15,7 +15,9 @@ pub struct Scheduler {
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self { plugins: plugins::all() }
+        Self {
+            plugins: plugins::all(),
+        }
     }
 }
 
@@ -24,8 +26,11 @@ impl Scheduler {
     #[must_use]
     pub fn decide(&self, workload: &Workload, snapshot: &Snapshot) -> Decision {
         let context = Context { workload, snapshot };
-        let verdicts: Vec<Verdict> =
-            snapshot.clusters.values().map(|cluster| self.judge(context, cluster)).collect();
+        let verdicts: Vec<Verdict> = snapshot
+            .clusters
+            .values()
+            .map(|cluster| self.judge(context, cluster))
+            .collect();
         let candidates = order(&verdicts);
         let counts = self
             .plugins
@@ -39,14 +44,25 @@ impl Scheduler {
             .map(|(candidate, count)| (candidate.cluster.clone(), *count))
             .collect();
         let total: i64 = placed.iter().map(|(_, count)| count).sum();
-        let enough = if workload.gang { total == workload.replicas } else { total > 0 };
-        let outcome = if enough { Outcome::Placed(placed) } else { refuse(context, &verdicts) };
+        let enough = if workload.gang {
+            total == workload.replicas
+        } else {
+            total > 0
+        };
+        let outcome = if enough {
+            Outcome::Placed(placed)
+        } else {
+            refuse(context, &verdicts)
+        };
         Decision { outcome, verdicts }
     }
 
     fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
         let refusal = self.plugins.iter().find_map(|plugin| {
-            plugin.filter(context, cluster).err().map(|refusal| (plugin.name(), refusal))
+            plugin
+                .filter(context, cluster)
+                .err()
+                .map(|refusal| (plugin.name(), refusal))
         });
         let mut verdict = Verdict {
             cluster: cluster.name.clone(),
@@ -70,7 +86,10 @@ impl Scheduler {
 
 /// The highest weight among the preferences that `cluster` satisfies; 0 when none.
 fn weight(workload: &Workload, cluster: &Cluster) -> i32 {
-    let matching = workload.preferences.iter().filter(|preference| preference.selector.matches(&cluster.labels));
+    let matching = workload
+        .preferences
+        .iter()
+        .filter(|preference| preference.selector.matches(&cluster.labels));
     matching.map(|preference| preference.weight).max().unwrap_or(0)
 }
 
@@ -87,14 +106,21 @@ fn order(verdicts: &[Verdict]) -> Vec<Candidate> {
         })
         .collect();
     candidates.sort_by(|a, b| {
-        (b.weight, b.score).cmp(&(a.weight, a.score)).then_with(|| a.cluster.cmp(&b.cluster))
+        (b.weight, b.score)
+            .cmp(&(a.weight, a.score))
+            .then_with(|| a.cluster.cmp(&b.cluster))
     });
     candidates
 }
 
 /// Refusals that the passing of time may lift without anybody's doing: these clusters count as allowed.
-const PASSING: [&str; 5] =
-    ["ClusterNotReady", "NotReported", "Cordoned", "InsufficientCapacity", "CoolingDown"];
+const PASSING: [&str; 5] = [
+    "ClusterNotReady",
+    "NotReported",
+    "Cordoned",
+    "InsufficientCapacity",
+    "CoolingDown",
+];
 
 /// TooLarge when at least one cluster is allowed, every allowed one has reported, and none would hold one replica
 /// (with gang: all together not all of them) even if empty. Else queued.
@@ -102,14 +128,25 @@ fn refuse(context: Context<'_>, verdicts: &[Verdict]) -> Outcome {
     let message = summary(verdicts, context.workload.replicas);
     let allowed: Vec<&Cluster> = verdicts
         .iter()
-        .filter(|verdict| verdict.refusal.as_ref().is_none_or(|(_, refusal)| PASSING.contains(&refusal.reason)))
+        .filter(|verdict| {
+            verdict
+                .refusal
+                .as_ref()
+                .is_none_or(|(_, refusal)| PASSING.contains(&refusal.reason))
+        })
         .filter_map(|verdict| context.snapshot.clusters.get(&verdict.cluster))
         .collect();
-    let reported = allowed.iter().all(|cluster| cluster.nodes.is_some() && cluster.health == Health::Ready);
+    let reported = allowed
+        .iter()
+        .all(|cluster| cluster.nodes.is_some() && cluster.health == Health::Ready);
     if allowed.is_empty() || !reported {
         return Outcome::Queued(message);
     }
-    let wanted = if context.workload.gang { context.workload.replicas } else { 1 };
+    let wanted = if context.workload.gang {
+        context.workload.replicas
+    } else {
+        1
+    };
     let nodes = allowed.iter().filter_map(|cluster| cluster.nodes.as_deref());
     let held = nodes.fold(0_i64, |held, nodes| {
         held.saturating_add(fit::on_empty_nodes(nodes, &context.workload.needs, wanted))
@@ -117,7 +154,8 @@ fn refuse(context: Context<'_>, verdicts: &[Verdict]) -> Outcome {
     if held >= wanted {
         Outcome::Queued(message)
     } else {
-        let would = format!("even if empty, the allowed clusters would hold {held} of {wanted} replicas; {message}");
+        let would =
+            format!("even if empty, the allowed clusters would hold {held} of {wanted} replicas; {message}");
         Outcome::TooLarge(would)
     }
 }

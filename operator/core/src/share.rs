@@ -33,7 +33,7 @@ pub struct Stamp {
 }
 
 /// Names one share's object on its member.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShareKey {
     /// Namespace on the member.
     pub namespace: String,
@@ -114,7 +114,10 @@ pub enum Entry {
 
 impl Default for Entry {
     fn default() -> Self {
-        Self::Command { command: vec![], args: vec![] }
+        Self::Command {
+            command: vec![],
+            args: vec![],
+        }
     }
 }
 

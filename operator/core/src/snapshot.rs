@@ -19,7 +19,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// Promises room for `count` replicas on `cluster`; nothing happens when it has reported no nodes.
     pub fn reserve(&mut self, cluster: &str, needs: &Needs, count: i64) {
-        if let Some(nodes) = self.clusters.get_mut(cluster).and_then(|cluster| cluster.nodes.as_mut()) {
+        if let Some(nodes) = self
+            .clusters
+            .get_mut(cluster)
+            .and_then(|cluster| cluster.nodes.as_mut())
+        {
             let nodes: &mut Vec<_> = Arc::make_mut(nodes);
             fit::take(nodes, needs, count);
         }

@@ -122,7 +122,11 @@ impl Policy {
     pub fn allows(&self, name: &str, labels: &Labels) -> bool {
         match &self.rule {
             PolicyRule::Unreadable(_) => false,
-            PolicyRule::Clusters { include, exclude, selector } => {
+            PolicyRule::Clusters {
+                include,
+                exclude,
+                selector,
+            } => {
                 let open = include.is_empty() && selector.is_none();
                 let named = include.iter().any(|allowed| allowed == name);
                 let selected = selector.as_ref().is_some_and(|selector| selector.matches(labels));
@@ -138,8 +142,17 @@ mod tests {
 
     fn policy(include: &[&str], exclude: &[&str], selector: Option<Selector>) -> Policy {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        let rule = PolicyRule::Clusters { include: names(include), exclude: names(exclude), selector };
-        Policy { namespace: "default".into(), name: "p".into(), selector: Selector::default(), rule }
+        let rule = PolicyRule::Clusters {
+            include: names(include),
+            exclude: names(exclude),
+            selector,
+        };
+        Policy {
+            namespace: "default".into(),
+            name: "p".into(),
+            selector: Selector::default(),
+            rule,
+        }
     }
 
     #[test]
@@ -159,7 +172,14 @@ mod tests {
     #[test]
     fn a_selector_alone_allows_only_what_it_matches() {
         let eu = Labels::from([("region".into(), "eu".into())]);
-        let policy = policy(&[], &[], Some(Selector { labels: eu.clone(), expressions: vec![] }));
+        let policy = policy(
+            &[],
+            &[],
+            Some(Selector {
+                labels: eu.clone(),
+                expressions: vec![],
+            }),
+        );
         assert!(policy.allows("a", &eu));
         assert!(!policy.allows("a", &Labels::new()));
     }
@@ -167,8 +187,12 @@ mod tests {
     #[test]
     fn a_policy_that_cannot_be_read_refuses() {
         let rule = PolicyRule::Unreadable("bad".into());
-        let policy =
-            Policy { namespace: "default".into(), name: "p".into(), selector: Selector::default(), rule };
+        let policy = Policy {
+            namespace: "default".into(),
+            name: "p".into(),
+            selector: Selector::default(),
+            rule,
+        };
         assert!(!policy.allows("a", &Labels::new()));
     }
 }

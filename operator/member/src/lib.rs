@@ -1,1 +1,111 @@
-//! placeholder
+//! Members: the trait that every manager implements, and the managers. The only code that talks to members.
+//!
+//! The operator's fleet calls in; core gives the words (shares, observations, events). No Kubernetes type crosses
+//! this interface.
+
+pub mod error;
+pub mod kubernetes;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use sky_core::observation::MemberEvent;
+use sky_core::share::{Share, ShareKey};
+
+pub use error::{Class, MemberError};
+
+/// A registered cluster, whatever runs it.
+///
+/// # Guarantees
+/// Every call ends within [`CALL_DEADLINE`], with an error if need be. `ensure` and `withdraw` may be repeated: a
+/// second call finds what the first one did. An object that is not ours is never touched.
+#[async_trait]
+pub trait Member: Send + Sync + fmt::Debug {
+    /// SkyCluster name.
+    fn name(&self) -> &str;
+
+    /// Asks who is there.
+    ///
+    /// # Errors
+    /// Any class; `Unauthorized` when the credential is refused.
+    async fn probe(&self) -> Result<Probe, MemberError>;
+
+    /// Makes it so: created when absent, left alone when it is as wanted, updated otherwise.
+    ///
+    /// # Errors
+    /// `Conflict` when something foreign has the name, `Rejected` when the member refuses it as it is.
+    async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError>;
+
+    /// Begins to remove a share's object, whatever it is doing. It is gone when an event says so.
+    ///
+    /// # Errors
+    /// `Conflict` when the object is not ours.
+    async fn withdraw(&self, key: &ShareKey) -> Result<Withdrawn, MemberError>;
+
+    /// What happens there, from now on: first a Reset, or Lost when there is no answer. Never ends.
+    fn events(&self) -> BoxStream<'static, MemberEvent>;
+
+    /// Output of one replica.
+    ///
+    /// # Errors
+    /// `Rejected` when the replica has no output, not yet or not any more.
+    async fn logs(
+        &self,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<Bytes, MemberError>>, MemberError>;
+}
+
+/// The longest that a call to a member may take.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Who answered a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Version of what runs the member.
+    pub version: String,
+}
+
+/// What is to be on a member.
+#[derive(Clone, Debug)]
+pub enum Desired {
+    /// A share, running or suspended.
+    Share(Box<Share>),
+    /// A namespace, without labels of ours.
+    Namespace(String),
+}
+
+/// What `ensure` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ensured {
+    /// It was not there.
+    Created,
+    /// It was as wanted.
+    Present,
+    /// It was changed.
+    Updated,
+}
+
+/// What `withdraw` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// Nothing is there.
+    Gone,
+    /// It is on its way out.
+    Going,
+}
+
+/// Which output is asked for.
+#[derive(Clone, Debug)]
+pub struct LogQuery {
+    /// The share.
+    pub key: ShareKey,
+    /// Index of the replica within the share.
+    pub index: i64,
+    /// Go on as output comes.
+    pub follow: bool,
+    /// Only the last so many lines.
+    pub tail: Option<i64>,
+}

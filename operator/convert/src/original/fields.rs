@@ -58,7 +58,9 @@ pub(super) fn text_values(map: &mut Value, path: &str) -> Result<(), OriginalErr
 }
 
 /// Reads the object as `T` and writes it again.
-pub(super) fn round_trip<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, serde_json::Error> {
+pub(super) fn round_trip<T: Serialize + DeserializeOwned>(
+    object: &Value,
+) -> Result<Value, serde_json::Error> {
     T::deserialize(object).and_then(serde_json::to_value)
 }
 

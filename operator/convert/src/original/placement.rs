@@ -8,7 +8,10 @@ use super::{OriginalError, fields};
 pub(super) fn convert(placement: &mut Value, path: &str) -> Result<(), OriginalError> {
     let Value::Object(placement) = placement else {
         let found = fields::type_name(placement);
-        return Err(OriginalError::field(path, format!("it is {found}, not an object")));
+        return Err(OriginalError::field(
+            path,
+            format!("it is {found}, not an object"),
+        ));
     };
     placement.retain(|_, value| !value.is_null());
     for key in ["filters", "preferences"] {
@@ -30,7 +33,10 @@ pub(super) fn convert(placement: &mut Value, path: &str) -> Result<(), OriginalE
 fn convert_criterion(criterion: &mut Value, path: &str) -> Result<(), OriginalError> {
     let Value::Object(criterion) = criterion else {
         let found = fields::type_name(criterion);
-        return Err(OriginalError::field(path, format!("it is {found}, not an object")));
+        return Err(OriginalError::field(
+            path,
+            format!("it is {found}, not an object"),
+        ));
     };
     selector(criterion, path)?;
     if let Some(weight) = criterion.get_mut("weight") {
@@ -66,7 +72,12 @@ fn text_list(values: Option<&mut Value>, path: &str) -> Result<(), OriginalError
     Ok(())
 }
 
-fn respell(fields: &mut Map<String, Value>, original: &str, ours: &str, path: &str) -> Result<(), OriginalError> {
+fn respell(
+    fields: &mut Map<String, Value>,
+    original: &str,
+    ours: &str,
+    path: &str,
+) -> Result<(), OriginalError> {
     match fields.remove(original) {
         None | Some(Value::Null) => Ok(()),
         Some(_) if fields.contains_key(ours) => Err(OriginalError::field(

@@ -160,10 +160,7 @@ fn everything_else_is_refused_with_its_reason() {
             "metadata.name: a name is needed",
         ),
         (job(json!("x")), "spec: it is a text"),
-        (
-            job(json!({"imag": "x"})),
-            "spec.imag: a SkyJob has no such field",
-        ),
+        (job(json!({"imag": "x"})), "spec.imag: a SkyJob has no such field"),
         (
             job(json!({"placement": {"filters": [{"match_label": {"a": "b"}}]}})),
             "spec.placement.filters[0].match_label: a SkyJob has no such field",

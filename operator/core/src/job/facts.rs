@@ -109,4 +109,3 @@ pub struct SentBack {
     /// Reason code and the member's words.
     pub trouble: Trouble,
 }
-

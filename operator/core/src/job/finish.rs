@@ -16,8 +16,13 @@ pub(super) enum Ending {
 
 /// The observation of `share`, if its member has it.
 pub(super) fn observed<'m>(members: &'m Members, share: &PlacedShare) -> Option<&'m Observation> {
-    let of_share = |(cluster, seen): &&(String, Observation)| *cluster == share.cluster && seen.stamp.share == share.id;
-    members.shares.iter().find(of_share).map(|(_, observation)| observation)
+    let of_share =
+        |(cluster, seen): &&(String, Observation)| *cluster == share.cluster && seen.stamp.share == share.id;
+    members
+        .shares
+        .iter()
+        .find(of_share)
+        .map(|(_, observation)| observation)
 }
 
 /// Whether `share` was on its member once and is not any more, without our doing.
@@ -28,13 +33,21 @@ pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) ->
 
 /// Whether and how the job has ended at `now`.
 pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) -> Option<Ending> {
-    let failed = |reason: &str, message: String| Some(Ending::Failed(Trouble { reason: reason.into(), message }));
+    let failed = |reason: &str, message: String| {
+        Some(Ending::Failed(Trouble {
+            reason: reason.into(),
+            message,
+        }))
+    };
     let mut complete = 0;
     for share in &placement.shares {
         match observed(members, share).and_then(|observation| observation.end.as_ref()) {
             Some(End::Complete) => complete += 1,
             Some(End::Failed(trouble)) => {
-                return failed(&trouble.reason, format!("on {}: {}", share.cluster, trouble.message));
+                return failed(
+                    &trouble.reason,
+                    format!("on {}: {}", share.cluster, trouble.message),
+                );
             }
             None if vanished(facts, members, share) => {
                 let words = "the share was deleted on its member by somebody else; its replicas may have run";
@@ -42,8 +55,15 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
             }
             None => {}
         }
-        if let Some(refusal) = members.sent_back.get(&share.id).filter(|refusal| refusal.for_good) {
-            return failed(&refusal.trouble.reason, format!("on {}: {}", share.cluster, refusal.trouble.message));
+        if let Some(refusal) = members
+            .sent_back
+            .get(&share.id)
+            .filter(|refusal| refusal.for_good)
+        {
+            return failed(
+                &refusal.trouble.reason,
+                format!("on {}: {}", share.cluster, refusal.trouble.message),
+            );
         }
     }
     if complete == placement.shares.len() {
@@ -51,7 +71,14 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
     }
     let overdue = overdue_at(facts).is_some_and(|at| now >= at);
     let seconds = facts.deadline.unwrap_or_default();
-    if overdue { failed("DeadlineExceeded", format!("not done within activeDeadlineSeconds ({seconds})")) } else { None }
+    if overdue {
+        failed(
+            "DeadlineExceeded",
+            format!("not done within activeDeadlineSeconds ({seconds})"),
+        )
+    } else {
+        None
+    }
 }
 
 /// When the job is overdue.

@@ -63,16 +63,25 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
         return teardown(facts, members);
     }
     if !facts.finalizer {
-        return Plan { finalizer: Finalizer::Add, ..Plan::default() };
+        return Plan {
+            finalizer: Finalizer::Add,
+            ..Plan::default()
+        };
     }
     if let Some(old) = superseded(facts) {
         return restart(facts, members, old, now);
     }
     if let Some(finished) = &facts.finished {
-        let kept = Plan { wake: gone_at(facts).filter(|at| *at > now), ..Plan::default() };
+        let kept = Plan {
+            wake: gone_at(facts).filter(|at| *at > now),
+            ..Plan::default()
+        };
         let expired = gone_at(facts).is_some_and(|at| now >= at);
         let remove = |seen: &Observation| expired || (!finished.complete && seen.end.is_none());
-        return Plan { steps: withdrawals(members, remove), ..kept };
+        return Plan {
+            steps: withdrawals(members, remove),
+            ..kept
+        };
     }
     match &facts.placement {
         None => wait(facts, members, answer, now),
@@ -86,15 +95,37 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
     let queue = facts.refused.is_none() && !facts.suspend;
     if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome)) {
         let placement = Placement::of_all(facts.revision.saturating_add(1), parts);
-        let status = placed(facts, &Members { reach: all_synced(&placement), ..Members::default() }, &placement, None, now);
-        return Plan { steps, status: Some(status), ..Plan::default() };
+        let status = placed(
+            facts,
+            &Members {
+                reach: all_synced(&placement),
+                ..Members::default()
+            },
+            &placement,
+            None,
+            now,
+        );
+        return Plan {
+            steps,
+            status: Some(status),
+            ..Plan::default()
+        };
     }
     let known = !queue || answer.is_some();
-    Plan { steps, queue, status: known.then(|| unplaced(facts, answer)), ..Plan::default() }
+    Plan {
+        steps,
+        queue,
+        status: known.then(|| unplaced(facts, answer)),
+        ..Plan::default()
+    }
 }
 
 fn all_synced(placement: &Placement) -> std::collections::BTreeMap<String, Reach> {
-    placement.shares.iter().map(|share| (share.cluster.clone(), Reach::Synced)).collect()
+    placement
+        .shares
+        .iter()
+        .map(|share| (share.cluster.clone(), Reach::Synced))
+        .collect()
 }
 
 /// Placed and not finished: every share is where it should be, nothing else is anywhere.
@@ -105,9 +136,15 @@ fn run(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) ->
         Some(Ending::Complete) => Vec::new(),
         Some(Ending::Failed(_)) => withdrawals(members, |seen| seen.end.is_none()),
         None => {
-            let stale = |seen: &Observation| placement.shares.iter().all(|share| share.id != seen.stamp.share);
+            let stale =
+                |seen: &Observation| placement.shares.iter().all(|share| share.id != seen.stamp.share);
             let mut steps = withdrawals(members, stale);
-            steps.extend(placement.shares.iter().filter_map(|share| ensure(facts, members, share)));
+            steps.extend(
+                placement
+                    .shares
+                    .iter()
+                    .filter_map(|share| ensure(facts, members, share)),
+            );
             steps
         }
     };
@@ -115,7 +152,12 @@ fn run(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) ->
         None => overdue_at(facts).filter(|at| *at > now),
         Some(_) => None,
     };
-    Plan { steps, status: Some(status), wake, ..Plan::default() }
+    Plan {
+        steps,
+        status: Some(status),
+        wake,
+        ..Plan::default()
+    }
 }
 
 /// Creates a share that is not on its member, or changes whether it is held back. Only on a member that answers, and
@@ -128,13 +170,24 @@ fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step>
         None => !facts.suspend || !members.seen.contains(&share.id),
         Some(seen) => seen.end.is_none() && !seen.deleting && seen.suspended != facts.suspend,
     };
-    wanted.then(|| Step::Ensure { share: share.clone(), suspended: facts.suspend })
+    wanted.then(|| Step::Ensure {
+        share: share.clone(),
+        suspended: facts.suspend,
+    })
 }
 
 /// Withdraws every share that `which` picks and that is not on its way out already.
 fn withdrawals(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Step> {
-    let picked = members.shares.iter().filter(|(_, seen)| !seen.deleting && which(seen));
-    picked.map(|(cluster, seen)| Step::Withdraw { cluster: cluster.clone(), key: seen.key.clone() }).collect()
+    let picked = members
+        .shares
+        .iter()
+        .filter(|(_, seen)| !seen.deleting && which(seen));
+    picked
+        .map(|(cluster, seen)| Step::Withdraw {
+            cluster: cluster.clone(),
+            key: seen.key.clone(),
+        })
+        .collect()
 }
 
 /// When what is on members is removed after the end.
@@ -155,21 +208,35 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
         .collect();
     silent.dedup();
     if members.shares.is_empty() && silent.is_empty() {
-        return Plan { finalizer: Finalizer::Remove, ..Plan::default() };
+        return Plan {
+            finalizer: Finalizer::Remove,
+            ..Plan::default()
+        };
     }
     let steps = withdrawals(members, |_| true);
     let status = (!silent.is_empty()).then(|| {
-        let words = format!("waiting for {} to answer before its shares can be withdrawn", silent.join(", "));
+        let words = format!(
+            "waiting for {} to answer before its shares can be withdrawn",
+            silent.join(", ")
+        );
         let mut status = match &facts.placement {
             Some(placement) => placed(facts, members, placement, None, facts.start.unwrap_or_default()),
             None => unplaced(facts, None),
         };
         status.phase = Phase::Deleting;
-        status.conditions.retain(|condition| condition.kind == "Scheduled");
-        status.conditions.push(condition("Reconciling", true, "Deleting", &words));
+        status
+            .conditions
+            .retain(|condition| condition.kind == "Scheduled");
+        status
+            .conditions
+            .push(condition("Reconciling", true, "Deleting", &words));
         status
     });
-    Plan { steps, status, ..Plan::default() }
+    Plan {
+        steps,
+        status,
+        ..Plan::default()
+    }
 }
 
 /// The present run, when another one is asked for that has not been run before.
@@ -186,7 +253,10 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
         .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
         .count();
     if !members.shares.is_empty() || silent > 0 {
-        return Plan { steps: withdrawals(members, |_| true), ..Plan::default() };
+        return Plan {
+            steps: withdrawals(members, |_| true),
+            ..Plan::default()
+        };
     }
     let mut fresh = facts.clone();
     fresh.placement = None;
@@ -196,12 +266,20 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
         run.outcome = "Withdrawn".into();
         run.completion = Some(now);
     }
-    let begun = Run { id: facts.run.clone(), outcome: "Queued".into(), start: None, completion: None };
+    let begun = Run {
+        id: facts.run.clone(),
+        outcome: "Queued".into(),
+        start: None,
+        completion: None,
+    };
     fresh.runs.push(begun);
     let mut status = unplaced(&fresh, None);
     let words = format!("run {:?} follows run {:?}", facts.run, old.id);
     status.conditions = vec![condition("Reconciling", true, "NewRun", &words)];
-    Plan { status: Some(status), ..Plan::default() }
+    Plan {
+        status: Some(status),
+        ..Plan::default()
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ const MOST_DIAGNOSED: usize = 32;
 /// The status of a SkyJob, without times of transitions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
+    /// Generation of the spec that it speaks of.
+    pub generation: i64,
     /// For display.
     pub phase: Phase,
     /// In the order they are shown.
@@ -117,15 +119,24 @@ pub struct Totals {
 }
 
 pub(super) fn condition(kind: &'static str, status: bool, reason: &str, message: &str) -> Condition {
-    Condition { kind, status, reason: reason.into(), message: message.into() }
+    Condition {
+        kind,
+        status,
+        reason: reason.into(),
+        message: message.into(),
+    }
 }
 
 /// A job that is not placed: refused, held back, or waiting with the scheduler's answer.
 pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
     let mut status = Status {
+        generation: facts.generation,
         totals: Totals {
             replicas: facts.replicas,
-            counts: Counts { pending: facts.replicas, ..Counts::default() },
+            counts: Counts {
+                pending: facts.replicas,
+                ..Counts::default()
+            },
             unknown: 0,
         },
         runs: facts.runs.clone(),
@@ -133,11 +144,20 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
     };
     let (phase, conditions) = if let Some(refused) = &facts.refused {
         let not_scheduled = condition("Scheduled", false, &refused.reason, &refused.message);
-        (Phase::Invalid, vec![not_scheduled, condition("Stalled", true, &refused.reason, &refused.message)])
+        (
+            Phase::Invalid,
+            vec![
+                not_scheduled,
+                condition("Stalled", true, &refused.reason, &refused.message),
+            ],
+        )
     } else if facts.suspend {
         let words = "spec.suspend is true";
         let not_scheduled = condition("Scheduled", false, "Suspended", words);
-        (Phase::Suspended, vec![not_scheduled, condition("Suspended", true, "Suspended", words)])
+        (
+            Phase::Suspended,
+            vec![not_scheduled, condition("Suspended", true, "Suspended", words)],
+        )
     } else {
         (Phase::Queued, waiting(answer))
     };
@@ -147,7 +167,10 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
         let refusals = decision.verdicts.iter().filter_map(|verdict| {
             let (reason, message) = match &verdict.refusal {
                 Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.clone()),
-                None => ("TooFewReplicas".to_owned(), format!("room for {} of {}", verdict.fit, facts.replicas)),
+                None => (
+                    "TooFewReplicas".to_owned(),
+                    format!("room for {} of {}", verdict.fit, facts.replicas),
+                ),
             };
             Some((verdict.cluster.clone(), reason, message))
         });
@@ -168,7 +191,12 @@ fn waiting(answer: Option<&Decision>) -> Vec<Condition> {
             condition("Reconciling", true, "Queued", message),
         ],
         Some(Outcome::Placed(_)) | None => {
-            vec![condition("Reconciling", true, "Queued", "waiting for the scheduler")]
+            vec![condition(
+                "Reconciling",
+                true,
+                "Queued",
+                "waiting for the scheduler",
+            )]
         }
     }
 }
@@ -184,11 +212,18 @@ pub(super) fn placed(
     let clusters = clusters(facts, members, placement, ending);
     let totals = sum(facts.replicas, &clusters);
     let phase = phase(facts, &totals, ending);
-    let mut conditions =
-        vec![condition("Scheduled", true, "Placed", &format!("placed on {}", placement.summary()))];
+    let mut conditions = vec![condition(
+        "Scheduled",
+        true,
+        "Placed",
+        &format!("placed on {}", placement.summary()),
+    )];
     match ending {
         Some(Ending::Complete) => {
-            let words = format!("{} of {} replicas succeeded", totals.counts.succeeded, facts.replicas);
+            let words = format!(
+                "{} of {} replicas succeeded",
+                totals.counts.succeeded, facts.replicas
+            );
             conditions.push(condition("Reconciling", false, "Complete", &words));
             conditions.push(condition("Complete", true, "Succeeded", &words));
         }
@@ -198,13 +233,19 @@ pub(super) fn placed(
             conditions.push(condition("Stalled", true, &trouble.reason, &trouble.message));
         }
         None => {
-            conditions.push(condition("Reconciling", true, phase.as_str(), &progress(&totals, &clusters)));
+            conditions.push(condition(
+                "Reconciling",
+                true,
+                phase.as_str(),
+                &progress(&totals, &clusters),
+            ));
             if facts.suspend {
                 conditions.push(condition("Suspended", true, "Suspended", "spec.suspend is true"));
             }
         }
     }
     Status {
+        generation: facts.generation,
         phase,
         conditions,
         placement: Some(placement.clone()),
@@ -232,8 +273,15 @@ fn phase(facts: &Facts, totals: &Totals, ending: Option<&Ending>) -> Phase {
 fn progress(totals: &Totals, clusters: &[ClusterStatus]) -> String {
     let counts = totals.counts;
     let mut parts = Vec::new();
-    let named = [("pending", counts.pending), ("running", counts.running), ("succeeded", counts.succeeded)];
-    for (name, count) in named.into_iter().chain([("failed", counts.failed), ("unknown", totals.unknown)]) {
+    let named = [
+        ("pending", counts.pending),
+        ("running", counts.running),
+        ("succeeded", counts.succeeded),
+    ];
+    for (name, count) in named
+        .into_iter()
+        .chain([("failed", counts.failed), ("unknown", totals.unknown)])
+    {
         if count > 0 {
             parts.push(format!("{count} {name}"));
         }
@@ -241,14 +289,20 @@ fn progress(totals: &Totals, clusters: &[ClusterStatus]) -> String {
     let mut text = format!("{} of {} replicas", parts.join(", "), totals.replicas);
     for cluster in clusters {
         if let Some(trouble) = &cluster.trouble {
-            text.push_str(&format!("; {}: {}: {}", cluster.cluster, trouble.reason, trouble.message));
+            text.push_str(&format!(
+                "; {}: {}: {}",
+                cluster.cluster, trouble.reason, trouble.message
+            ));
         }
     }
     text
 }
 
 fn sum(replicas: i64, clusters: &[ClusterStatus]) -> Totals {
-    let mut totals = Totals { replicas, ..Totals::default() };
+    let mut totals = Totals {
+        replicas,
+        ..Totals::default()
+    };
     for cluster in clusters {
         totals.counts.pending += cluster.counts.pending;
         totals.counts.running += cluster.counts.running;
@@ -260,7 +314,12 @@ fn sum(replicas: i64, clusters: &[ClusterStatus]) -> Totals {
 }
 
 /// What each cluster's replicas are doing, by cluster name.
-fn clusters(facts: &Facts, members: &Members, placement: &Placement, ending: Option<&Ending>) -> Vec<ClusterStatus> {
+fn clusters(
+    facts: &Facts,
+    members: &Members,
+    placement: &Placement,
+    ending: Option<&Ending>,
+) -> Vec<ClusterStatus> {
     let mut clusters: BTreeMap<&str, ClusterStatus> = BTreeMap::new();
     for share in &placement.shares {
         let of_share = share_status(facts, members, share, ending);
@@ -279,9 +338,20 @@ fn clusters(facts: &Facts, members: &Members, placement: &Placement, ending: Opt
     clusters.into_values().collect()
 }
 
-fn share_status(facts: &Facts, members: &Members, share: &PlacedShare, ending: Option<&Ending>) -> ClusterStatus {
-    let mut status = ClusterStatus { replicas: share.replicas, ..ClusterStatus::default() };
-    let all_pending = Counts { pending: share.replicas, ..Counts::default() };
+fn share_status(
+    facts: &Facts,
+    members: &Members,
+    share: &PlacedShare,
+    ending: Option<&Ending>,
+) -> ClusterStatus {
+    let mut status = ClusterStatus {
+        replicas: share.replicas,
+        ..ClusterStatus::default()
+    };
+    let all_pending = Counts {
+        pending: share.replicas,
+        ..Counts::default()
+    };
     match (members.reach.get(&share.cluster), observed(members, share)) {
         (None, _) => {
             status.unknown = share.replicas;
@@ -295,7 +365,11 @@ fn share_status(facts: &Facts, members: &Members, share: &PlacedShare, ending: O
                 status.counts.pending = 0;
                 status.counts.running = 0;
             }
-            let reason = if *lost { "ClusterLost" } else { "ClusterUnreachable" };
+            let reason = if *lost {
+                "ClusterLost"
+            } else {
+                "ClusterUnreachable"
+            };
             status.trouble = Some(trouble(reason, message));
         }
         (Some(Reach::Synced), Some(seen)) => {
@@ -304,7 +378,10 @@ fn share_status(facts: &Facts, members: &Members, share: &PlacedShare, ending: O
         }
         (Some(Reach::Synced), None) if vanished(facts, members, share) => {
             status.counts.failed = share.replicas;
-            status.trouble = Some(trouble("DeletedOnMember", "deleted on its member by somebody else"));
+            status.trouble = Some(trouble(
+                "DeletedOnMember",
+                "deleted on its member by somebody else",
+            ));
         }
         (Some(Reach::Synced), None) => status.counts = all_pending,
     }
@@ -321,17 +398,29 @@ fn share_status(facts: &Facts, members: &Members, share: &PlacedShare, ending: O
 }
 
 fn trouble(reason: &str, message: &str) -> Trouble {
-    Trouble { reason: reason.into(), message: message.into() }
+    Trouble {
+        reason: reason.into(),
+        message: message.into(),
+    }
 }
 
 /// Runs so far, the present one last, closed when it has ended. At most 20.
 fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
     let mut runs = facts.runs.clone();
     if runs.last().is_none_or(|run| run.id != facts.run) {
-        runs.push(Run { id: facts.run.clone(), outcome: "Running".into(), start: Some(now), completion: None });
+        runs.push(Run {
+            id: facts.run.clone(),
+            outcome: "Running".into(),
+            start: Some(now),
+            completion: None,
+        });
     }
     if let (Some(run), Some(ending)) = (runs.last_mut(), ending) {
-        run.outcome = if *ending == Ending::Complete { "Complete".into() } else { "Failed".into() };
+        run.outcome = if *ending == Ending::Complete {
+            "Complete".into()
+        } else {
+            "Failed".into()
+        };
         run.completion = Some(now);
     }
     let surplus = runs.len().saturating_sub(20);

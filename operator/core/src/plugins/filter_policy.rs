@@ -13,7 +13,11 @@ impl SchedulerPlugin for FilterPolicy {
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
-        let policies = context.snapshot.policies.iter().filter(|policy| policy.governs(context.workload));
+        let policies = context
+            .snapshot
+            .policies
+            .iter()
+            .filter(|policy| policy.governs(context.workload));
         for policy in policies {
             if !policy.allows(&cluster.name, &cluster.labels) {
                 let verb = match &policy.rule {

@@ -15,7 +15,10 @@ impl SchedulerPlugin for FreeCapacity {
         let need = &context.workload.needs.resources;
         let free = cluster.sum(|node| &node.free);
         let all = cluster.sum(|node| &node.allocatable);
-        let mut parts = vec![left(free.cpu, need.cpu, all.cpu), left(free.memory, need.memory, all.memory)];
+        let mut parts = vec![
+            left(free.cpu, need.cpu, all.cpu),
+            left(free.memory, need.memory, all.memory),
+        ];
         for (name, need) in &need.extended {
             let of = |amounts: &crate::resources::Resources| amounts.extended.get(name).copied().unwrap_or(0);
             parts.push(left(of(&free), *need, of(&all)));

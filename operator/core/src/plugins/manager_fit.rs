@@ -13,7 +13,10 @@ impl SchedulerPlugin for ManagerFit {
     fn filter(&self, _: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
         match cluster.manager {
             Manager::Kubernetes => Ok(()),
-            Manager::Slurm => Err(Refusal::new("ManagerUnsupported", "run by a manager not supported yet")),
+            Manager::Slurm => Err(Refusal::new(
+                "ManagerUnsupported",
+                "run by a manager not supported yet",
+            )),
         }
     }
 }

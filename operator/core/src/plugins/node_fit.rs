@@ -16,7 +16,10 @@ impl SchedulerPlugin for NodeFit {
         if fit::on_nodes(nodes, &context.workload.needs, 1) > 0 {
             Ok(())
         } else {
-            Err(Refusal::new("InsufficientCapacity", fit::shortage(nodes, &context.workload.needs)))
+            Err(Refusal::new(
+                "InsufficientCapacity",
+                fit::shortage(nodes, &context.workload.needs),
+            ))
         }
     }
 }

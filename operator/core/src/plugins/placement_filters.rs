@@ -15,7 +15,10 @@ impl SchedulerPlugin for PlacementFilters {
         if filters.is_empty() || filters.iter().any(|filter| filter.matches(&cluster.labels)) {
             Ok(())
         } else {
-            Err(Refusal::new("PlacementFilters", "not matched by placement.filters"))
+            Err(Refusal::new(
+                "PlacementFilters",
+                "not matched by placement.filters",
+            ))
         }
     }
 }

@@ -11,6 +11,10 @@ impl SchedulerPlugin for Unschedulable {
     }
 
     fn filter(&self, _: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
-        if cluster.unschedulable { Err(Refusal::new("Cordoned", "cordoned")) } else { Ok(()) }
+        if cluster.unschedulable {
+            Err(Refusal::new("Cordoned", "cordoned"))
+        } else {
+            Ok(())
+        }
     }
 }

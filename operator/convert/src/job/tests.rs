@@ -1,0 +1,109 @@
+//! What becomes of SkyJobs as users write them.
+
+use super::*;
+use serde_json::{Value, json};
+
+fn job(spec: Value) -> SkyJob {
+    let metadata = json!({
+        "name": "my-job", "namespace": "default", "uid": "u",
+        "labels": {"my_app": "testing", "argocd.argoproj.io/instance": "x", "app.kubernetes.io/managed-by": "Helm"},
+    });
+    let object =
+        json!({"apiVersion": "skymanager.io/v1alpha1", "kind": "SkyJob", "metadata": metadata, "spec": spec});
+    serde_json::from_value(object).expect("a SkyJob")
+}
+
+fn parsed(spec: Value) -> Result<Job, Refused> {
+    parse(
+        &job(spec),
+        &Defaults {
+            image: "ubuntu:latest".into(),
+        },
+    )
+}
+
+#[test]
+fn the_original_example_is_read_whole() {
+    let spec = json!({
+        "replicas": "1", "image": "ubuntu:latest", "resources": {"cpus": "1", "memory": "128"},
+        "run": "echo hello_sky; sleep 300",
+        "placement": {
+            "filters": [{"name": "filter-1", "match_labels": {"purpose": "dev"},
+                         "match_expressions": [{"key": "location", "operator": "NotIn", "values": ["eu"]}]}],
+            "preferences": [{"name": "pref-1", "match_labels": {"sky-cluster-name": "mycluster-dev-1"}, "weight": 100}],
+        },
+    });
+    let job = parsed(spec).expect("the original example");
+    assert_eq!(job.workload.replicas, 1);
+    assert_eq!(job.workload.needs.resources.memory, 128 << 20);
+    assert_eq!(job.workload.filters[0].labels["purpose"], "dev");
+    assert_eq!(job.workload.preferences[0].weight, 100);
+}
+
+#[test]
+fn an_absent_image_is_the_operators_default() {
+    let job = parsed(json!({"run": "true"})).expect("a job");
+    let Program::Container(container) = job.program else {
+        panic!("no container")
+    };
+    assert_eq!(container.image, "ubuntu:latest");
+    assert_eq!(job.workload.needs.resources.cpu, 1000);
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_name() {
+    let refused = parsed(json!({"run": "true", "pendingTimeoutSeconds": 60, "followConfig": true})).err();
+    let refused = refused.expect("refused");
+    assert_eq!(refused.reason, "NotSupported");
+    assert_eq!(
+        refused.message,
+        "spec.pendingTimeoutSeconds, spec.followConfig: true is not supported yet; remove it"
+    );
+}
+
+#[test]
+fn a_boolean_amount_is_refused_by_name() {
+    let refused = parsed(json!({"run": "true", "resources": {"cpu": true}}))
+        .err()
+        .expect("refused");
+    assert_eq!(refused.reason, "InvalidSpec");
+    assert!(
+        refused
+            .message
+            .starts_with("spec.resources.cpu: must be a number"),
+        "{}",
+        refused.message
+    );
+}
+
+#[test]
+fn ownership_marks_of_the_host_are_not_copied() {
+    let job = parsed(json!({"run": "true"})).expect("a job");
+    assert_eq!(job.labels.keys().collect::<Vec<_>>(), ["my_app"]);
+}
+
+#[test]
+fn fields_that_may_change_do_not_change_the_hash() {
+    let hash = |spec: Value| parsed(spec).expect("a job").spec_hash;
+    let plain = hash(json!({"run": "true"}));
+    assert_eq!(
+        plain,
+        hash(json!({"run": "true", "suspend": true, "priority": 5, "runId": "2"}))
+    );
+    assert_ne!(plain, hash(json!({"run": "false"})));
+}
+
+#[test]
+fn a_share_is_named_the_same_every_time() {
+    let job = parsed(json!({"run": "true", "replicas": 2})).expect("a job");
+    let placed = PlacedShare {
+        id: "1-0".into(),
+        cluster: "c".into(),
+        replicas: 2,
+        ranks: "0-1".parse().expect("ranks"),
+        attempt: 1,
+    };
+    let share = share(&job, &placed, false, "origin");
+    assert_eq!(share.key.object, naming::share_object("my-job", "u", "", "1-0"));
+    assert_eq!(share.key.namespace, "default");
+}

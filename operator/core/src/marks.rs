@@ -1,0 +1,23 @@
+//! Labels and annotations on what we create on members, by which it is known again. Written and read by sky-member;
+//! the plugin finds pods by them.
+
+/// Label: identity of the host that created it.
+pub const ORIGIN: &str = "skymanager.io/origin";
+/// Label: uid of the workload on the host.
+pub const UID: &str = "skymanager.io/uid";
+/// Label: name of the share's object.
+pub const SHARE: &str = "skymanager.io/share";
+/// Annotation: kind of the workload.
+pub const KIND: &str = "skymanager.io/kind";
+/// Annotation: namespace of the workload.
+pub const NAMESPACE: &str = "skymanager.io/namespace";
+/// Annotation: name of the workload.
+pub const NAME: &str = "skymanager.io/name";
+/// Annotation: run of the workload.
+pub const RUN: &str = "skymanager.io/run";
+/// Annotation: share id within the workload.
+pub const SHARE_ID: &str = "skymanager.io/share-id";
+/// Annotation: attempt of the share's ranks.
+pub const ATTEMPT: &str = "skymanager.io/attempt";
+/// Annotation: hash of the spec it was made from.
+pub const SPEC_HASH: &str = "skymanager.io/spec-hash";

@@ -1,0 +1,313 @@
+//! What a member's watches have said so far, and what of it changed. Pure; fed by `watch`.
+//!
+//! A relist sends no deletion for what vanished meanwhile, so each kind is replaced as a whole when its list is done,
+//! and the answer is then a Reset.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event as ApiEvent, Node as ApiNode};
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use sky_core::cluster::Node;
+use sky_core::marks;
+use sky_core::observation::{Item, ItemKey, MemberEvent, Trouble};
+use sky_core::resources::Resources;
+use sky_core::share::ShareKey;
+
+use super::node;
+use super::observe::{self, JobRow};
+use super::pod::{self, LeanPod, Pod};
+
+/// One thing heard from a watch.
+pub(super) enum Heard {
+    Node(Event<ApiNode>),
+    Pod(Event<LeanPod>),
+    Job(Event<Job>),
+    /// A failure to create pods of a Job.
+    CreateFailure(Event<ApiEvent>),
+}
+
+/// A pod and the share it belongs to.
+struct PodRow {
+    pod: Pod,
+    share: Option<ShareKey>,
+}
+
+/// Objects of one kind, and the list that is under way.
+struct Kind<V> {
+    present: HashMap<String, V>,
+    listing: Option<HashMap<String, V>>,
+    synced: bool,
+}
+
+impl<V> Default for Kind<V> {
+    fn default() -> Self {
+        Self {
+            present: HashMap::new(),
+            listing: None,
+            synced: false,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Cache {
+    nodes: Kind<Node>,
+    pods: Kind<PodRow>,
+    jobs: Kind<(ShareKey, JobRow)>,
+    used: HashMap<String, (Resources, i64)>,
+    share_pods: HashMap<ShareKey, BTreeSet<String>>,
+    create_failures: BTreeMap<ShareKey, Trouble>,
+    touched_nodes: BTreeSet<String>,
+    touched_shares: BTreeSet<ShareKey>,
+    reset: bool,
+}
+
+impl Cache {
+    /// Takes in one thing heard. What changed by it is collected until `drain`.
+    pub(super) fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Node(event) => self.hear_node(event),
+            Heard::Pod(event) => self.hear_pod(event),
+            Heard::Job(event) => self.hear_job(event),
+            Heard::CreateFailure(Event::Apply(event) | Event::InitApply(event)) => self.hear_failure(&event),
+            Heard::CreateFailure(_) => {}
+        }
+    }
+
+    /// What changed since the last call, once everything has been listed.
+    pub(super) fn drain(&mut self) -> Option<MemberEvent> {
+        if !(self.nodes.synced && self.pods.synced && self.jobs.synced) {
+            return None;
+        }
+        let nodes = std::mem::take(&mut self.touched_nodes);
+        let shares = std::mem::take(&mut self.touched_shares);
+        if std::mem::take(&mut self.reset) {
+            let nodes = self
+                .nodes
+                .present
+                .keys()
+                .filter_map(|name| self.node(name))
+                .map(Item::Node);
+            let shares = self
+                .jobs
+                .present
+                .values()
+                .map(|(key, job)| Item::Share(self.share(key, job)));
+            return Some(MemberEvent::Reset(nodes.chain(shares).collect()));
+        }
+        let (mut upserts, mut gone) = (Vec::new(), Vec::new());
+        for name in nodes {
+            match self.node(&name) {
+                Some(node) => upserts.push(Item::Node(node)),
+                None => gone.push(ItemKey::Node(name)),
+            }
+        }
+        for key in shares {
+            match self.jobs.present.get(&job_id(&key)) {
+                Some((_, job)) => upserts.push(Item::Share(self.share(&key, job))),
+                None => gone.push(ItemKey::Share(key)),
+            }
+        }
+        (!upserts.is_empty() || !gone.is_empty()).then_some(MemberEvent::Changed { upserts, gone })
+    }
+
+    fn node(&self, name: &str) -> Option<Node> {
+        let mut node = self.nodes.present.get(name)?.clone();
+        if let Some((used, pods)) = self.used.get(name) {
+            node.free.subtract(used);
+            node.free_pods -= pods;
+        }
+        Some(node)
+    }
+
+    fn share(&self, key: &ShareKey, job: &JobRow) -> sky_core::observation::Observation {
+        let ids = self.share_pods.get(key);
+        let pods = ids
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.pods.present.get(id))
+            .map(|row| &row.pod);
+        observe::observe(key, job, pods, self.create_failures.get(key))
+    }
+
+    fn hear_node(&mut self, event: Event<ApiNode>) {
+        match event {
+            Event::Apply(object) => {
+                self.touched_nodes.insert(object.name_any());
+                self.nodes.present.insert(object.name_any(), node::read(&object));
+            }
+            Event::Delete(object) => {
+                self.touched_nodes.insert(object.name_any());
+                self.nodes.present.remove(&object.name_any());
+            }
+            Event::Init => self.nodes.listing = Some(HashMap::new()),
+            Event::InitApply(object) => self.nodes.list(object.name_any(), node::read(&object)),
+            Event::InitDone => self.reset |= self.nodes.replace(),
+        }
+    }
+
+    fn hear_job(&mut self, event: Event<Job>) {
+        let row = |job: &Job| {
+            let key = share_key(job.namespace(), job.name_any());
+            observe::trim(job).map(|row| (key, row))
+        };
+        match event {
+            Event::Apply(job) => {
+                let Some((key, row)) = row(&job) else { return };
+                self.touched_shares.insert(key.clone());
+                self.jobs.present.insert(job_id(&key), (key, row));
+            }
+            Event::Delete(job) => {
+                let key = share_key(job.namespace(), job.name_any());
+                self.jobs.present.remove(&job_id(&key));
+                self.create_failures.remove(&key);
+                self.touched_shares.insert(key);
+            }
+            Event::Init => self.jobs.listing = Some(HashMap::new()),
+            Event::InitApply(job) => {
+                if let Some((key, row)) = row(&job) {
+                    self.jobs.list(job_id(&key), (key, row));
+                }
+            }
+            Event::InitDone => self.reset |= self.jobs.replace(),
+        }
+    }
+
+    fn hear_pod(&mut self, event: Event<LeanPod>) {
+        match event {
+            Event::Apply(object) => {
+                let id = pod_id(&object);
+                self.forget_pod(&id);
+                if let Some(row) = row(&object) {
+                    self.keep_pod(id, row);
+                }
+            }
+            Event::Delete(object) => self.forget_pod(&pod_id(&object)),
+            Event::Init => self.pods.listing = Some(HashMap::new()),
+            Event::InitApply(object) => {
+                if let Some(row) = row(&object) {
+                    self.pods.list(pod_id(&object), row);
+                }
+            }
+            Event::InitDone => {
+                let listed = self.pods.listing.take().unwrap_or_default();
+                self.pods.present.clear();
+                self.used.clear();
+                self.share_pods.clear();
+                for (id, row) in listed {
+                    self.keep_pod(id, row);
+                }
+                self.pods.synced = true;
+                self.reset = true;
+            }
+        }
+    }
+
+    fn keep_pod(&mut self, id: String, row: PodRow) {
+        if let (Some(node), true) = (&row.pod.node, row.pod.takes_room()) {
+            let (used, pods) = self.used.entry(node.clone()).or_default();
+            used.add(&row.pod.requests);
+            *pods += 1;
+            self.touched_nodes.insert(node.clone());
+        }
+        if let Some(share) = &row.share {
+            self.share_pods
+                .entry(share.clone())
+                .or_default()
+                .insert(id.clone());
+            self.touch_share(share.clone());
+        }
+        self.pods.present.insert(id, row);
+    }
+
+    fn forget_pod(&mut self, id: &str) {
+        let Some(row) = self.pods.present.remove(id) else {
+            return;
+        };
+        if let (Some(node), true) = (&row.pod.node, row.pod.takes_room()) {
+            if let Some((used, pods)) = self.used.get_mut(node) {
+                used.subtract(&row.pod.requests);
+                *pods -= 1;
+            }
+            self.touched_nodes.insert(node.clone());
+        }
+        if let Some(share) = row.share {
+            if let Some(pods) = self.share_pods.get_mut(&share) {
+                pods.remove(id);
+                if pods.is_empty() {
+                    self.share_pods.remove(&share);
+                }
+            }
+            self.touch_share(share);
+        }
+    }
+
+    /// A pod may outlive its Job for a moment: then there is nothing to say about the share.
+    fn touch_share(&mut self, key: ShareKey) {
+        if self.jobs.present.contains_key(&job_id(&key)) {
+            self.touched_shares.insert(key);
+        }
+    }
+
+    fn hear_failure(&mut self, event: &ApiEvent) {
+        let object = &event.involved_object;
+        let key = share_key(object.namespace.clone(), object.name.clone().unwrap_or_default());
+        let message = event.message.clone().unwrap_or_default();
+        self.touch_share(key.clone());
+        self.create_failures.insert(
+            key,
+            Trouble {
+                reason: "FailedCreate".into(),
+                message,
+            },
+        );
+        // Failures of Jobs that are gone are dropped when there are many: they are kept to explain, not to decide.
+        if self.create_failures.len() > 10_000 {
+            let jobs = &self.jobs.present;
+            self.create_failures
+                .retain(|key, _| jobs.contains_key(&job_id(key)));
+        }
+    }
+}
+
+impl<V> Kind<V> {
+    fn list(&mut self, id: String, value: V) {
+        self.listing.get_or_insert_default().insert(id, value);
+    }
+
+    fn replace(&mut self) -> bool {
+        self.present = self.listing.take().unwrap_or_default();
+        self.synced = true;
+        true
+    }
+}
+
+fn share_key(namespace: Option<String>, object: String) -> ShareKey {
+    ShareKey {
+        namespace: namespace.unwrap_or_default(),
+        object,
+    }
+}
+
+fn job_id(key: &ShareKey) -> String {
+    format!("{}/{}", key.namespace, key.object)
+}
+
+fn pod_id(pod: &LeanPod) -> String {
+    format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
+}
+
+/// What is kept of a pod: all of ours, and of others those that take room on a node.
+fn row(object: &LeanPod) -> Option<PodRow> {
+    let pod = pod::trim(object);
+    let share = object
+        .labels()
+        .get(marks::SHARE)
+        .map(|name| share_key(object.namespace(), name.clone()));
+    (share.is_some() || (pod.node.is_some() && pod.takes_room())).then_some(PodRow { pod, share })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! A Kubernetes member: a SkyJob share is one Indexed Job, observed by watches.
+//!
+//! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `watch` listens, `cache` keeps what
+//! it hears, `observe` reads a share out of it.
+
+mod cache;
+mod dispatch;
+mod errors;
+pub mod kubeconfig;
+mod logs;
+mod node;
+mod object;
+mod observe;
+mod pod;
+mod stamp;
+pub mod token;
+mod watch;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use kube::Client;
+use sky_core::observation::MemberEvent;
+use sky_core::share::ShareKey;
+use tokio::sync::Semaphore;
+
+use crate::{CALL_DEADLINE, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdrawn};
+
+/// Calls to one member that may be under way at once.
+const CALLS_AT_ONCE: usize = 32;
+
+/// A member run by Kubernetes.
+pub struct Kubernetes {
+    name: String,
+    origin: String,
+    client: Client,
+    calls: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Kubernetes")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// The member `name`, reached by `client`; what it is given there is marked with `origin`.
+    #[must_use]
+    pub fn new(name: &str, origin: &str, client: Client) -> Self {
+        let calls = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        Self {
+            name: name.to_owned(),
+            origin: origin.to_owned(),
+            client,
+            calls,
+        }
+    }
+
+    /// Runs one call under the member's bound of concurrency and the call's deadline.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, MemberError>> + Send,
+    ) -> Result<T, MemberError> {
+        let bounded = async {
+            let _permit = self.calls.acquire().await;
+            call.await
+        };
+        match tokio::time::timeout(CALL_DEADLINE, bounded).await {
+            Ok(answer) => answer,
+            Err(_) => Err(errors::silence(CALL_DEADLINE)),
+        }
+    }
+}
+
+#[async_trait]
+impl Member for Kubernetes {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn probe(&self) -> Result<Probe, MemberError> {
+        self.call(watch::probe(&self.client)).await
+    }
+
+    async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
+        self.call(async {
+            match desired {
+                Desired::Share(share) => dispatch::ensure_share(&self.client, &share).await,
+                Desired::Namespace(name) => dispatch::ensure_namespace(&self.client, &name).await,
+            }
+        })
+        .await
+    }
+
+    async fn withdraw(&self, key: &ShareKey) -> Result<Withdrawn, MemberError> {
+        self.call(dispatch::withdraw(&self.client, &self.origin, key))
+            .await
+    }
+
+    fn events(&self) -> BoxStream<'static, MemberEvent> {
+        watch::events(self.client.clone(), self.origin.clone())
+    }
+
+    async fn logs(
+        &self,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<Bytes, MemberError>>, MemberError> {
+        self.call(logs::open(&self.client, query)).await
+    }
+}

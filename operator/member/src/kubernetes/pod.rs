@@ -1,0 +1,309 @@
+//! A pod, as far as we read it: what it asks for, where it is, and what keeps it from running.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::core::Object;
+use serde::Deserialize;
+use sky_core::observation::Trouble;
+use sky_core::quantity;
+use sky_core::resources::{self, CPU, ContainerRequest, MEMORY, Resources};
+
+/// A pod of which only the fields below are parsed and kept.
+pub(super) type LeanPod = Object<PodSpec, PodStatus>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    node_name: Option<String>,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+    overhead: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    resources: Requests,
+    restart_policy: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Requests {
+    requests: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodStatus {
+    phase: Option<String>,
+    reason: Option<String>,
+    message: Option<String>,
+    conditions: Vec<Condition>,
+    init_container_statuses: Vec<ContainerStatus>,
+    container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    state: ContainerState,
+    last_state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    waiting: Option<Words>,
+    running: Option<serde::de::IgnoredAny>,
+    terminated: Option<Words>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Words {
+    reason: Option<String>,
+    message: Option<String>,
+    exit_code: Option<i64>,
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pod {
+    /// The node it is bound to.
+    pub(super) node: Option<String>,
+    /// What it asks of that node.
+    pub(super) requests: Resources,
+    /// Where it is in its life.
+    pub(super) phase: Phase,
+    /// Whether a container of it has ever started.
+    pub(super) started: bool,
+    /// What keeps it from running, or made it fail.
+    pub(super) trouble: Option<Trouble>,
+    /// Completion index within its Job.
+    pub(super) index: Option<i64>,
+    /// Being deleted.
+    pub(super) deleting: bool,
+}
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl Pod {
+    /// Whether it takes room on its node.
+    pub(super) fn takes_room(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Running)
+    }
+}
+
+/// Keeps what we need of `pod`.
+pub(super) fn trim(pod: &LeanPod) -> Pod {
+    let status = pod.status.clone().unwrap_or_default();
+    let phase = match status.phase.as_deref() {
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        _ => Phase::Pending,
+    };
+    let index = pod
+        .labels()
+        .get("batch.kubernetes.io/job-completion-index")
+        .and_then(|text| text.parse().ok());
+    Pod {
+        node: pod.spec.node_name.clone(),
+        requests: requests(&pod.spec),
+        phase,
+        started: matches!(phase, Phase::Running | Phase::Succeeded) || started(&status),
+        trouble: trouble(phase, &status),
+        index,
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+fn started(status: &PodStatus) -> bool {
+    let all = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses);
+    let has_run = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
+    all.into_iter()
+        .any(|container| has_run(&container.state) || has_run(&container.last_state))
+}
+
+fn requests(spec: &PodSpec) -> Resources {
+    let of = |containers: &[Container]| -> Vec<ContainerRequest> {
+        let each = containers.iter().map(|container| ContainerRequest {
+            resources: amounts(&container.resources.requests),
+            sidecar: container.restart_policy.as_deref() == Some("Always"),
+        });
+        each.collect()
+    };
+    resources::of_pod(
+        &of(&spec.containers),
+        &of(&spec.init_containers),
+        &amounts(&spec.overhead),
+    )
+}
+
+/// Quantities of the API as integers. The API server has checked them; what is still unreadable counts as nothing.
+pub(super) fn amounts(quantities: &BTreeMap<String, String>) -> Resources {
+    let mut amounts = Resources::default();
+    for (name, quantity) in quantities {
+        match name.as_str() {
+            CPU => amounts.cpu = quantity::milli(quantity).unwrap_or(0),
+            MEMORY => amounts.memory = quantity::units(quantity).unwrap_or(0),
+            "pods" => {}
+            _ => {
+                amounts
+                    .extended
+                    .insert(name.clone(), quantity::units(quantity).unwrap_or(0));
+            }
+        }
+    }
+    amounts
+}
+
+/// In the order of what helps most: not schedulable, then a container's waiting reason, then how it ended.
+fn trouble(phase: Phase, status: &PodStatus) -> Option<Trouble> {
+    if phase == Phase::Succeeded {
+        return None;
+    }
+    let unschedulable = status.conditions.iter().find(|condition| {
+        condition.r#type == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    if let Some(condition) = unschedulable {
+        return Some(words("Unschedulable", condition.message.as_deref()));
+    }
+    let containers = || {
+        status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses)
+    };
+    let waiting = containers()
+        .filter_map(|container| container.state.waiting.as_ref())
+        .find(|waiting| {
+            // Every container waits like this for a moment.
+            !matches!(
+                waiting.reason.as_deref(),
+                None | Some("ContainerCreating" | "PodInitializing")
+            )
+        });
+    if let Some(waiting) = waiting {
+        return Some(words(
+            waiting.reason.as_deref().unwrap_or("Waiting"),
+            waiting.message.as_deref(),
+        ));
+    }
+    if phase != Phase::Failed {
+        return None;
+    }
+    let ended = containers().filter_map(|container| container.state.terminated.as_ref());
+    let ended = ended.into_iter().find(|ended| ended.exit_code != Some(0));
+    Some(match ended {
+        Some(ended) => {
+            let code = ended
+                .exit_code
+                .map_or_else(String::new, |code| format!("exit code {code}"));
+            let more = ended.message.as_deref().filter(|message| !message.is_empty());
+            let message = more.map_or(code.clone(), |message| format!("{code}: {message}"));
+            words(ended.reason.as_deref().unwrap_or("Error"), Some(&message))
+        }
+        None => words(
+            status.reason.as_deref().unwrap_or("PodFailed"),
+            status.message.as_deref(),
+        ),
+    })
+}
+
+fn words(reason: &str, message: Option<&str>) -> Trouble {
+    Trouble {
+        reason: reason.to_owned(),
+        message: message.unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(spec: Value, status: Value) -> Pod {
+        let metadata = json!({"name": "p", "labels": {"batch.kubernetes.io/job-completion-index": "2"}});
+        let pod: LeanPod =
+            serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status}))
+                .expect("a pod of the API");
+        trim(&pod)
+    }
+
+    fn container(cpu: &str) -> Value {
+        json!({"name": "c", "resources": {"requests": {"cpu": cpu}}})
+    }
+
+    #[test]
+    fn the_largest_init_container_counts_when_it_asks_for_more() {
+        let spec =
+            json!({"containers": [container("1"), container("500m")], "initContainers": [container("2")]});
+        assert_eq!(pod(spec, json!({})).requests.cpu, 2000);
+    }
+
+    #[test]
+    fn a_sidecar_counts_beside_the_containers_and_overhead_on_top() {
+        let sidecar =
+            json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "250m"}}});
+        let spec =
+            json!({"containers": [container("1")], "initContainers": [sidecar], "overhead": {"cpu": "10m"}});
+        assert_eq!(pod(spec, json!({})).requests.cpu, 1260);
+    }
+
+    #[test]
+    fn an_unschedulable_pod_speaks_with_the_schedulers_words() {
+        let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"});
+        let seen = pod(
+            json!({"containers": []}),
+            json!({"phase": "Pending", "conditions": [condition]}),
+        );
+        assert_eq!(seen.trouble, Some(words("Unschedulable", Some("0/1 nodes"))));
+        assert!(!seen.started);
+    }
+
+    #[test]
+    fn a_failed_pod_says_how_its_container_ended() {
+        let ended = json!({"name": "c", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}});
+        let seen = pod(
+            json!({"containers": []}),
+            json!({"phase": "Failed", "containerStatuses": [ended]}),
+        );
+        assert_eq!(seen.trouble, Some(words("OOMKilled", Some("exit code 137"))));
+        assert!(seen.started);
+        assert_eq!(seen.index, Some(2));
+    }
+
+    #[test]
+    fn a_container_being_created_is_no_trouble() {
+        let waiting = json!({"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}});
+        let seen = pod(
+            json!({"containers": []}),
+            json!({"phase": "Pending", "containerStatuses": [waiting]}),
+        );
+        assert_eq!(seen.trouble, None);
+    }
+}

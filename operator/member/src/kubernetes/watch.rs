@@ -1,0 +1,222 @@
+//! Listens to a Kubernetes member: watches of nodes, pods, our Jobs and their creation failures, and a heartbeat.
+//!
+//! A watch on a dead connection is silent, not failing; the heartbeat finds that out. After a silence everything is
+//! listed anew, so that what vanished meanwhile is noticed.
+
+use std::time::Duration;
+
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event as ApiEvent, Node as ApiNode, Pod as ApiPod};
+use kube::api::ApiResource;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client};
+use sky_core::marks;
+use sky_core::observation::{MemberEvent, Trouble};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::cache::{Cache, Heard};
+use super::errors;
+use super::pod::LeanPod;
+use crate::{MemberError, Probe};
+
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The longest that a heartbeat may take.
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(5);
+/// Heartbeats that may fail before the member counts as silent.
+const MISSED_HEARTBEATS: u32 = 2;
+/// Between two tries to reach a silent member.
+const RETRY: Duration = Duration::from_secs(2);
+/// Things heard that are taken together, at most.
+const BATCH: usize = 256;
+
+/// Asks for the version.
+pub(super) async fn probe(client: &Client) -> Result<Probe, MemberError> {
+    match timeout(HEARTBEAT_DEADLINE, client.apiserver_version()).await {
+        Ok(Ok(version)) => Ok(Probe {
+            version: version.git_version,
+        }),
+        Ok(Err(error)) => Err(errors::classify(&error)),
+        Err(_) => Err(errors::silence(HEARTBEAT_DEADLINE)),
+    }
+}
+
+/// What happens on the member, from now on.
+pub(super) fn events(client: Client, origin: String) -> BoxStream<'static, MemberEvent> {
+    let ear = Ear {
+        client,
+        origin,
+        said_lost: false,
+        state: State::Silent {
+            retry: Instant::now(),
+        },
+    };
+    stream::unfold(ear, |mut ear| async move {
+        let event = ear.next().await;
+        Some((event, ear))
+    })
+    .boxed()
+}
+
+struct Ear {
+    client: Client,
+    origin: String,
+    said_lost: bool,
+    state: State,
+}
+
+enum State {
+    /// Not listening; tries again at this time.
+    Silent { retry: Instant },
+    /// Listening.
+    Listening(Box<Listening>),
+}
+
+struct Listening {
+    streams: stream::ReadyChunks<SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>>>,
+    cache: Cache,
+    heartbeat: BoxFuture<'static, Result<Probe, MemberError>>,
+    missed: u32,
+}
+
+enum Turn {
+    Heard(Vec<Result<Heard, watcher::Error>>),
+    Heartbeat(Result<Probe, MemberError>),
+}
+
+impl Ear {
+    async fn next(&mut self) -> MemberEvent {
+        loop {
+            let turned = match &mut self.state {
+                State::Silent { retry } => {
+                    let at = *retry;
+                    self.connect(at).await
+                }
+                State::Listening(listening) => listening.turn(&self.client).await,
+            };
+            match turned {
+                Ok(Some(event)) => {
+                    self.said_lost = false;
+                    return event;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.state = State::Silent {
+                        retry: Instant::now() + RETRY,
+                    };
+                    if !self.said_lost {
+                        self.said_lost = true;
+                        let trouble = Trouble {
+                            reason: error.class.as_str().into(),
+                            message: error.message,
+                        };
+                        return MemberEvent::Lost(trouble);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self, at: Instant) -> Result<Option<MemberEvent>, MemberError> {
+        sleep_until(at).await;
+        probe(&self.client).await?;
+        let listening = Listening {
+            streams: streams(&self.client, &self.origin).ready_chunks(BATCH),
+            cache: Cache::default(),
+            heartbeat: heartbeat(&self.client),
+            missed: 0,
+        };
+        self.state = State::Listening(Box::new(listening));
+        Ok(None)
+    }
+}
+
+impl Listening {
+    async fn turn(&mut self, client: &Client) -> Result<Option<MemberEvent>, MemberError> {
+        let turn = tokio::select! {
+            Some(heard) = self.streams.next() => Turn::Heard(heard),
+            beat = &mut self.heartbeat => Turn::Heartbeat(beat),
+        };
+        match turn {
+            Turn::Heartbeat(beat) => {
+                self.heartbeat = heartbeat(client);
+                match beat {
+                    Ok(_) => self.missed = 0,
+                    Err(error) => {
+                        self.missed += 1;
+                        let final_word = error.class != crate::Class::Unreachable;
+                        if final_word || self.missed >= MISSED_HEARTBEATS {
+                            return Err(error);
+                        }
+                    }
+                }
+                Ok(None)
+            }
+            Turn::Heard(heard) => {
+                for heard in heard {
+                    match heard {
+                        Ok(heard) => self.cache.hear(heard),
+                        // A watch heals itself; what it cannot heal, the probe or the missing right says.
+                        Err(error) => judge(&error, client).await?,
+                    }
+                }
+                Ok(self.cache.drain())
+            }
+        }
+    }
+}
+
+/// Whether the member is to be given up for now because of a watch's `error`.
+async fn judge(error: &watcher::Error, client: &Client) -> Result<(), MemberError> {
+    if let watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status) = error
+        && matches!(status.code, 401 | 403)
+    {
+        return Err(errors::classify(&kube::Error::Api(status.clone())));
+    }
+    tracing::debug!(%error, "watch interrupted");
+    probe(client).await.map(|_| ())
+}
+
+fn heartbeat(client: &Client) -> BoxFuture<'static, Result<Probe, MemberError>> {
+    let client = client.clone();
+    async move {
+        tokio::time::sleep(HEARTBEAT).await;
+        probe(&client).await
+    }
+    .boxed()
+}
+
+fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>> {
+    let ours = watcher::Config::default().labels(&format!("{}={origin}", marks::ORIGIN));
+    let failures = watcher::Config::default().fields("involvedObject.kind=Job,reason=FailedCreate");
+    let pods: Api<LeanPod> = Api::all_with(client.clone(), &ApiResource::erase::<ApiPod>(&()));
+    let heard = |stream: BoxStream<'static, Result<Heard, watcher::Error>>| stream;
+    // They explain; a member that does not let us read them is used all the same.
+    let failures = watcher(Api::<ApiEvent>::all(client.clone()), failures).default_backoff();
+    let failures =
+        failures.filter_map(|event| async { event.ok().map(|event| Ok(Heard::CreateFailure(event))) });
+    stream::select_all([
+        heard(mapped(
+            watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()),
+            Heard::Node,
+        )),
+        heard(mapped(watcher(Api::<Job>::all(client.clone()), ours), Heard::Job)),
+        heard(mapped(watcher(pods, watcher::Config::default()), Heard::Pod)),
+        heard(failures.boxed()),
+    ])
+}
+
+fn mapped<K: Send + 'static>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+    heard: fn(watcher::Event<K>) -> Heard,
+) -> BoxStream<'static, Result<Heard, watcher::Error>> {
+    events
+        .default_backoff()
+        .map(move |event| event.map(heard))
+        .boxed()
+}
