@@ -117,7 +117,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
                 None | Some(HOST) => lab.kubeconfig(),
                 Some(name) => lab.member(name)?.kubeconfig(),
             };
-            println!("{}", path.display());
+            reporter.result(path.display());
         }
         Command::Exec { command } => return exec(&Lab::open(&dir)?, &command).await,
         Command::Net { member, network } => Lab::open(&dir)?.member(&member)?.network(network).await?,

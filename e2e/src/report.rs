@@ -2,7 +2,7 @@
 //! both. Progress goes to stderr, results to stdout. Passed to everything that takes longer than a second.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,13 +57,18 @@ impl Reporter {
     pub fn note(&self, text: impl Display) {
         if !self.quiet {
             let line = format!("[{:6.1} s] {text}", self.begin.elapsed().as_secs_f32());
-            self.apart(|| eprintln!("{line}"));
+            self.apart(|| {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            });
         }
     }
 
     /// A line of the result, as it is.
     pub fn result(&self, text: impl Display) {
-        self.apart(|| println!("{text}"));
+        // A reader that went away (`| head`) is no reason to fail.
+        self.apart(|| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        });
     }
 
     /// Begins a step that may take long.

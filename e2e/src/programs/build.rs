@@ -86,10 +86,23 @@ impl Source {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         if !wanted.is_file() {
+            self.remove_unfinished(&cache)?;
             self.compile(&cache, &mut step).await?;
         }
         step.done();
         Ok(wanted)
+    }
+
+    /// Deletes what builds that were killed left behind. Only while the lock is held.
+    fn remove_unfinished(&self, cache: &Path) -> Result<()> {
+        let prefix = format!("{}.", self.name);
+        for entry in fs::read_dir(cache)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     async fn compile(&self, cache: &Path, step: &mut Step) -> Result<()> {

@@ -47,6 +47,14 @@ pub const SUITE: Suite = Suite {
             run: |context| faults::daemon(context).boxed_local(),
         },
         Case {
+            name: "etcd_killed_and_started_again_keeps_its_objects",
+            run: |context| faults::etcd(context).boxed_local(),
+        },
+        Case {
+            name: "a_real_pod_outlives_its_kubelet_and_containerd",
+            run: |context| faults::node_daemons(context).boxed_local(),
+        },
+        Case {
             name: "audit_log_and_metrics_count_the_same_writes",
             run: |context| records::writes(context).boxed_local(),
         },

@@ -8,11 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{KWOK, shared};
+use super::{KWOK, REAL, job, need_real, shared};
 use crate::network::Network;
 use crate::runner::Context;
 use crate::slot::Port;
+use crate::wait;
 
+const BOUND: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(5);
 const A_WHILE: Duration = Duration::from_millis(700);
 
@@ -100,7 +102,7 @@ pub(super) async fn daemon(context: &Context) -> Result<()> {
         "a stopped server answers nothing"
     );
     server.cont()?;
-    member.api_ready(Duration::from_secs(60)).await?;
+    member.api_ready(BOUND).await?;
     member.kubectl(&ask).await?;
 
     server.kill().await?;
@@ -115,13 +117,68 @@ pub(super) async fn daemon(context: &Context) -> Result<()> {
     ensure!(server.stop().is_err(), "what does not run cannot be stopped");
 
     server.restart().await?;
-    member.api_ready(Duration::from_secs(60)).await?;
+    member.api_ready(BOUND).await?;
     member.kubectl(&ask).await?;
     let other = member.daemon("kubelet").map(|_| ());
     ensure!(
         other.is_err_and(|error| error.to_string().contains("kwok")),
         "a kwok member has no kubelet"
     );
+    Ok(())
+}
+
+pub(super) async fn etcd(context: &Context) -> Result<()> {
+    let member = shared(context).await?.member(KWOK)?;
+    let etcd = member.daemon("etcd")?;
+    member.kubectl(&["create", "namespace", "kept"]).await?;
+    etcd.kill().await?;
+    let write = member
+        .kubectl(&["create", "namespace", "lost", "--request-timeout=2s"])
+        .await;
+    ensure!(write.is_err(), "nothing is written without etcd");
+    etcd.restart().await?;
+    member.api_ready(BOUND).await?;
+    member.kubectl(&["get", "namespace", "kept"]).await?;
+    Ok(())
+}
+
+pub(super) async fn node_daemons(context: &Context) -> Result<()> {
+    need_real()?;
+    let member = shared(context).await?.member(REAL)?;
+    member.apply(&job("survivor", "echo up; sleep 600", &[])).await?;
+    member
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "--timeout=60s",
+            "pod",
+            "-l",
+            "job-name=survivor",
+        ])
+        .await?;
+    for program in ["kubelet", "containerd"] {
+        member.daemon(program)?.restart().await?;
+        wait::until(&format!("exec after a restart of {program}"), BOUND, async || {
+            member
+                .kubectl(&["exec", "job/survivor", "--request-timeout=5s", "--", "true"])
+                .await
+        })
+        .await?;
+    }
+    let path = "jsonpath={.items[*].status.containerStatuses[0].restartCount}";
+    let restarts = member
+        .kubectl(&["get", "pods", "-l", "job-name=survivor", "-o", path])
+        .await?;
+    ensure!(restarts == "0", "restarts: {restarts:?}");
+    let log = member.kubectl(&["logs", "job/survivor"]).await?;
+    ensure!(log == "up\n", "the log is {log:?}");
+    member.apply(&job("after", "echo after", &[])).await?;
+    member
+        .kubectl(&["wait", "--for=condition=Complete", "--timeout=60s", "job/after"])
+        .await?;
+    member
+        .kubectl(&["delete", "job", "survivor", "after", "--cascade=foreground"])
+        .await?;
     Ok(())
 }
 
