@@ -1,0 +1,126 @@
+//! The commands and their common flags. Each command's arguments and behaviour are in its own file.
+
+pub mod apply;
+pub mod convert;
+pub mod create;
+pub mod delete;
+pub mod get;
+pub mod join;
+pub mod logs;
+pub mod unjoin;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::Global;
+
+/// Namespace of the operator, its Secrets and its configuration, unless a flag says otherwise.
+pub const OPERATOR_NAMESPACE: &str = "sky-system";
+
+/// One gigantic cluster out of many: jobs and deployments over Kubernetes and Slurm clusters.
+///
+/// Sky Manager's objects live in one host cluster, which is the context that kubectl would use. `kubectl get sky`
+/// lists them all; these commands add what needs more than one object or a member cluster.
+#[derive(Parser, Debug)]
+#[command(name = "kubectl-sky", bin_name = "kubectl sky", version, max_term_width = 100)]
+pub struct Cli {
+    /// Flags of kubectl.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make a cluster a member
+    Join(join::Args),
+    /// Remove a member
+    Unjoin(unjoin::Args),
+    /// List clusters, jobs, deployments, policies or namespaces
+    Get(get::Args),
+    /// Create a job, a cluster or a filter policy from flags
+    Create(create::Args),
+    /// Delete objects by name
+    Delete(delete::Args),
+    /// Print what the replicas of a job wrote
+    Logs(logs::Args),
+    /// Write documents to the host, also those of the original system
+    Apply(apply::Args),
+    /// Print documents of the original system as objects of ours
+    Convert(convert::Args),
+}
+
+/// Runs a parsed command line.
+///
+/// # Errors
+/// The command's own, as one line with what to do.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Join(args) => join::run(global, args).await,
+        Command::Unjoin(args) => unjoin::run(global, args).await,
+        Command::Get(args) => get::run(global, args).await,
+        Command::Create(args) => create::run(global, args).await,
+        Command::Delete(args) => delete::run(global, args).await,
+        Command::Logs(args) => logs::run(global, args).await,
+        Command::Apply(args) => apply::run(global, args).await,
+        Command::Convert(args) => convert::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_original_command_lines_parse() {
+        for line in [
+            "sky get clusters",
+            "sky get cluster cluster-2",
+            "sky create cluster skycluster --manager k8",
+            "sky create cluster cluster-1 --manager k8s --labels sky-cluster-name mycluster-dev-1 --labels purpose dev",
+            "sky get jobs",
+            "sky get job hello",
+            "sky create job sky-1 --resources cpu 1 --run echo",
+            "sky create job sky-1 --resources cpu 1 --resources memory 128 --run echo --namespace other",
+            "sky delete cluster cluster-1",
+            "sky join --all-contexts",
+            "sky logs -f job/a --rank 0",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_uses_exit_with_2() {
+        for line in [
+            "sky",
+            "sky get",
+            "sky get nothing",
+            "sky join",
+            "sky join a --all-contexts",
+            "sky join a",
+            "sky join a --from-context c --token-seconds 599",
+            "sky create cluster a",
+            "sky create cluster a --manager slurm",
+            "sky create job a --resources cpu",
+            "sky apply",
+            "sky unjoin",
+        ] {
+            assert_eq!(parse(line).map(|_| 0).unwrap_or_else(|error| error.exit_code()), 2, "{line}");
+        }
+    }
+}

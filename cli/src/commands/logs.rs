@@ -1,0 +1,191 @@
+//! `kubectl sky logs`: what the replicas of a job wrote, wherever they ran. Steps: the job → its shares and ranks →
+//! the members' pods → their logs.
+
+mod select;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kube::{Api, ResourceExt as _};
+use sky_crds::{SkyCluster, SkyJob};
+use tokio::time::sleep;
+
+use super::OPERATOR_NAMESPACE;
+use crate::client::{self, Global, Host, Patience};
+use crate::errors::{At, usage};
+use crate::{member, output};
+use select::{Replica, Source};
+
+/// Replicas that are printed without being asked for.
+const MOST: usize = 20;
+/// Seconds between two looks at what has not started.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Print what the replicas of a job wrote.
+///
+/// Prints every replica in the order of the ranks; with several, each line says whose it is. The members are reached by
+/// a context of your kubeconfig for the same server, else by the member's Secret on the host, if you may read it.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The job: NAME or job/NAME
+    job: String,
+    /// Only the replica of this rank
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    rank: Option<u32>,
+    /// Go on as more is written, until the replicas end; waits for what has not started
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last lines of each replica
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(i64).range(0..))]
+    tail: Option<i64>,
+    /// Every replica, also more than 20
+    #[arg(long)]
+    all: bool,
+    /// Say whose each line is, also for a single replica
+    #[arg(long)]
+    prefix: bool,
+    /// Container of the pods [default: the first]
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+    /// Namespace of the operator on the host
+    #[arg(long, value_name = "NAMESPACE", default_value = OPERATOR_NAMESPACE)]
+    operator_namespace: String,
+}
+
+/// Finds and prints the logs.
+///
+/// # Errors
+/// When the job has nothing to show, or a member cannot be reached.
+pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    let name = job_name(&args.job)?;
+    let host = client::host(global, Patience::Calls).await?;
+    let job = placed_job(&host, &name, &args).await?;
+    let replicas = wanted(&job, &args)?;
+    let sources = sources(&host, &job, &replicas, &args).await?;
+    let options = stream::Options {
+        follow: args.follow,
+        tail: args.tail,
+        container: args.container.clone(),
+        prefix: args.prefix || replicas.len() > 1,
+    };
+    let missing = if args.follow {
+        stream::follow(sources, &options).await?
+    } else {
+        stream::print(sources, &options).await?
+    };
+    if missing == replicas.len() {
+        anyhow::bail!("no replica of job {name} has logs");
+    }
+    Ok(())
+}
+
+/// `job/NAME` and its spellings, or `NAME`.
+fn job_name(text: &str) -> anyhow::Result<String> {
+    let name = match text.split_once('/') {
+        None => text,
+        Some(("job" | "jobs" | "skyj" | "skyjob" | "skyjobs" | "skyjob.skymanager.io", name)) => name,
+        Some((kind, _)) => return Err(usage(format!("logs are of jobs; {kind:?} is not a job"))),
+    };
+    match name {
+        "" => Err(usage("the name of a job is needed")),
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// The job, once it is placed; only with -f it is waited for.
+async fn placed_job(host: &Host, name: &str, args: &Args) -> anyhow::Result<SkyJob> {
+    let api: Api<SkyJob> = Api::namespaced(host.connection.client.clone(), &host.namespace);
+    let mut told = None;
+    loop {
+        let job = api.get(name).await.at(&host.connection, format!("get job {name}"))?;
+        if !select::shares(&job).is_empty() {
+            return Ok(job);
+        }
+        let reason = select::why_unplaced(&job);
+        if !args.follow || select::is_over(&job) {
+            anyhow::bail!("job {name} has no replicas on any cluster: {reason}");
+        }
+        if told.as_ref() != Some(&reason) {
+            output::note(&format!("waiting for job {name}: {reason}"));
+            told = Some(reason);
+        }
+        sleep(POLL).await;
+    }
+}
+
+fn wanted(job: &SkyJob, args: &Args) -> anyhow::Result<Vec<Replica>> {
+    let mut replicas = select::replicas(job)?;
+    match args.rank {
+        Some(rank) => {
+            let all = replicas.len();
+            replicas.retain(|replica| replica.rank == rank);
+            anyhow::ensure!(
+                !replicas.is_empty(),
+                "job {} has no replica of rank {rank} on a cluster; {all} are placed",
+                job.name_any()
+            );
+        }
+        None => anyhow::ensure!(
+            args.all || replicas.len() <= MOST,
+            "job {} has {} replicas; choose one by --rank N, or print them by --all",
+            job.name_any(),
+            replicas.len()
+        ),
+    }
+    Ok(replicas)
+}
+
+/// Where each replica's log comes from. A member that cannot be reached takes only its own replicas' logs away.
+async fn sources(host: &Host, job: &SkyJob, replicas: &[Replica], args: &Args) -> anyhow::Result<Vec<Source>> {
+    let names: BTreeSet<&str> = replicas.iter().map(|replica| replica.cluster.as_str()).collect();
+    let clusters: Api<SkyCluster> = Api::all(host.connection.client.clone());
+    let uid = job.uid().unwrap_or_default();
+    let mut reached = BTreeMap::new();
+    let mut failures = Vec::new();
+    for name in &names {
+        let pods = match clusters.get(name).await.at(&host.connection, format!("get cluster {name}")) {
+            Ok(cluster) => member::pods(host, &args.operator_namespace, &cluster, &host.namespace, &uid).await,
+            Err(error) => Err(error),
+        };
+        match pods {
+            Ok(pods) => {
+                reached.insert((*name).to_owned(), pods);
+            }
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    if reached.is_empty() {
+        anyhow::bail!("{}", failures.join("; "));
+    }
+    failures.iter().for_each(|failure| output::note(&format!("warning: {failure}")));
+    Ok(replicas
+        .iter()
+        .filter_map(|replica| {
+            let pods = reached.get(&replica.cluster)?;
+            Some(Source {
+                replica: replica.clone(),
+                connection: pods.connection.clone(),
+                namespace: host.namespace.clone(),
+                uid: uid.clone(),
+                pod: select::pod(replica, &pods.pods).cloned(),
+                told: select::cluster_reason(job, &replica.cluster),
+            })
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_as_kubectl_names_it() {
+        for text in ["a", "job/a", "skyjob/a", "jobs/a", "skyjob.skymanager.io/a"] {
+            assert_eq!(job_name(text).unwrap(), "a", "{text}");
+        }
+        for text in ["pod/a", "job/", ""] {
+            assert!(job_name(text).is_err(), "{text}");
+        }
+    }
+}

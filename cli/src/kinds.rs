@@ -1,0 +1,121 @@
+//! The five kinds as arguments name them: singular, plural, short, with and without "sky". Read by get and delete.
+
+use clap::ValueEnum;
+use kube::api::ApiResource;
+use kube::core::DynamicObject;
+use kube::{Api, Client, Resource};
+use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace};
+
+/// One of the five kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Member clusters
+    #[value(
+        name = "clusters",
+        aliases = ["cluster", "skycluster", "skyclusters", "skyc", "skyclusters.skymanager.io", "skycluster.skymanager.io"]
+    )]
+    Cluster,
+    /// Work that runs to completion
+    #[value(
+        name = "jobs",
+        aliases = ["job", "skyjob", "skyjobs", "skyj", "skyjobs.skymanager.io", "skyjob.skymanager.io"]
+    )]
+    Job,
+    /// Work that is kept running
+    #[value(
+        name = "deployments",
+        aliases = ["deployment", "deploy", "skydeployment", "skydeployments", "skyd", "skydeployments.skymanager.io", "skydeployment.skymanager.io"]
+    )]
+    Deployment,
+    /// Which members workloads may use
+    #[value(
+        name = "policies",
+        aliases = ["policy", "filterpolicy", "filterpolicies", "fpol", "filterpolicies.skymanager.io", "filterpolicy.skymanager.io"]
+    )]
+    Policy,
+    /// Namespaces on host and members
+    #[value(
+        name = "namespaces",
+        aliases = ["namespace", "ns", "skynamespace", "skynamespaces", "skyns", "skynamespaces.skymanager.io", "skynamespace.skymanager.io"]
+    )]
+    Namespace,
+}
+
+impl Kind {
+    /// What a dynamic client needs to know.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        fn of<K: Resource<DynamicType = ()>>() -> ApiResource {
+            ApiResource::erase::<K>(&())
+        }
+        match self {
+            Self::Cluster => of::<SkyCluster>(),
+            Self::Job => of::<SkyJob>(),
+            Self::Deployment => of::<SkyDeployment>(),
+            Self::Policy => of::<FilterPolicy>(),
+            Self::Namespace => of::<SkyNamespace>(),
+        }
+    }
+
+    /// Whether its objects live in namespaces.
+    #[must_use]
+    pub fn namespaced(self) -> bool {
+        !matches!(self, Self::Cluster | Self::Namespace)
+    }
+
+    /// The kind of an object of ours.
+    #[must_use]
+    pub fn of_object(kind: &str) -> Option<Self> {
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|known| known.resource().kind == kind)
+    }
+
+    /// An object in messages, as kubectl writes it: `skyjob.skymanager.io/NAME`.
+    #[must_use]
+    pub fn reference(self, name: &str) -> String {
+        let resource = self.resource();
+        format!("{}.{}/{name}", resource.kind.to_lowercase(), resource.group)
+    }
+
+    /// The API of its objects: of one namespace, of all, or of the cluster.
+    #[must_use]
+    pub fn api(self, client: Client, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) if self.namespaced() => Api::namespaced_with(client, namespace, &self.resource()),
+            _ => Api::all_with(client, &self.resource()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn singular_plural_and_short_names_mean_the_same() {
+        for (kind, names) in [
+            (Kind::Cluster, ["cluster", "clusters", "skyc", "SkyClusters"]),
+            (Kind::Job, ["job", "jobs", "skyj", "SkyJob"]),
+            (
+                Kind::Deployment,
+                ["deploy", "deployments", "skyd", "skydeployment"],
+            ),
+            (Kind::Policy, ["policy", "fpol", "filterpolicy", "FilterPolicies"]),
+            (Kind::Namespace, ["ns", "skyns", "namespace", "skynamespaces"]),
+        ] {
+            for name in names {
+                assert_eq!(Kind::from_str(name, true), Ok(kind), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reference_is_written_as_kubectl_writes_it() {
+        assert_eq!(Kind::Job.reference("a"), "skyjob.skymanager.io/a");
+        assert_eq!(Kind::Policy.reference("p"), "filterpolicy.skymanager.io/p");
+        assert_eq!(Kind::of_object("SkyNamespace"), Some(Kind::Namespace));
+        assert_eq!(Kind::of_object("Job"), None);
+    }
+}
