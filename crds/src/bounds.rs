@@ -272,7 +272,7 @@ pub(crate) fn certificates(_: &mut SchemaGenerator) -> Schema {
 
 /// Image names to what a container runtime takes.
 pub(crate) fn image_map(generator: &mut SchemaGenerator) -> Schema {
-    map(256, 1024, &line(generator))
+    map(256, 512, &line(generator))
 }
 
 /// Further submit options of Slurm, by the names that are allowed.
@@ -286,4 +286,19 @@ pub(crate) fn directives(generator: &mut SchemaGenerator) -> Schema {
             "message": "a directive is not one of constraints, dependency, exclusive, nice, reservation, wckey: remove it",
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_RANKS, MAX_REPLICAS};
+
+    #[test]
+    fn every_second_rank_of_the_largest_job_fits() {
+        let ranks: Vec<String> = (0..MAX_REPLICAS)
+            .skip(1)
+            .step_by(2)
+            .map(|rank| rank.to_string())
+            .collect();
+        assert!(ranks.join(",").len() <= MAX_RANKS);
+    }
 }

@@ -23,24 +23,6 @@ use crate::bounds;
         .message("metadata.name of a SkyCluster is a DNS label of at most 63 characters: shorten it, use - for ."),
     derive = "PartialEq",
     doc = "A member cluster: how to reach it, what may be placed there, what it has.",
-    printcolumn(name = "Manager", type_ = "string", json_path = ".spec.manager"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes"),
-    printcolumn(name = "Free-CPU", type_ = "string", json_path = ".status.free.cpu"),
-    printcolumn(name = "Free-Memory", type_ = "string", json_path = ".status.free.memory"),
-    printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.unschedulable"),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("self.manager == oldSelf.manager").message("spec.manager cannot change: unjoin the cluster and join it again").field_path(".manager"))]
 #[x_kube(validation = Rule::new("(self.manager == 'kubernetes') == has(self.kubernetes)").message("spec.kubernetes goes with manager kubernetes, and only with it: add or remove the section").field_path(".kubernetes"))]

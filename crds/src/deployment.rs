@@ -10,7 +10,7 @@ use crate::status::{ClusterCounts, ClusterDiagnosis, CoolDown, Eviction, Placeme
 use crate::workload::WorkloadSpec;
 
 /// What to keep running, how many times, and where.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "skymanager.io",
     version = "v1alpha1",
@@ -26,12 +26,7 @@ use crate::workload::WorkloadSpec;
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
-    ),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
-    printcolumn(name = "Clusters", type_ = "string", json_path = ".status.summary"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SkyDeploymentSpec {
@@ -52,6 +47,18 @@ pub struct SkyDeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub progress_deadline_seconds: Option<i32>,
+}
+
+impl Default for SkyDeploymentSpec {
+    fn default() -> Self {
+        Self {
+            workload: WorkloadSpec::default(),
+            replicas: one(),
+            strategy: None,
+            paused: None,
+            progress_deadline_seconds: None,
+        }
+    }
 }
 
 fn one() -> i32 {

@@ -21,18 +21,7 @@ use crate::workload::WorkloadSpec;
     namespaced,
     status = "SkyJobStatus",
     derive = "PartialEq",
-    doc = "N identical replicas that run to completion, spread over member clusters.",
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Replicas", type_ = "string", json_path = ".spec.replicas"),
-    printcolumn(name = "Succeeded", type_ = "integer", json_path = ".status.totals.succeeded"),
-    printcolumn(name = "Clusters", type_ = "string", json_path = ".status.summary"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.conditions[?(@.type==\"Reconciling\")].message"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "N identical replicas that run to completion, spread over member clusters."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SkyJobSpec {

@@ -25,14 +25,7 @@ use crate::placement::Selector;
     validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')")
         .message("metadata.name of a SkyNamespace is a DNS label of at most 63 characters: shorten it, use - for ."),
     derive = "PartialEq",
-    doc = "A namespace that exists on the host and on chosen members.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Clusters", type_ = "string", json_path = ".status.summary"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "A namespace that exists on the host and on chosen members."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SkyNamespaceSpec {

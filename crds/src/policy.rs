@@ -21,15 +21,7 @@ use crate::placement::Selector;
     namespaced,
     status = "FilterPolicyStatus",
     derive = "PartialEq",
-    doc = "Which members the matching workloads of its namespace may use.",
-    printcolumn(name = "Include", type_ = "string", json_path = ".spec.clusterFilter.include"),
-    printcolumn(name = "Exclude", type_ = "string", json_path = ".spec.clusterFilter.exclude"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "Which members the matching workloads of its namespace may use."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct FilterPolicySpec {

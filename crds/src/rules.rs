@@ -68,6 +68,13 @@ pub(crate) fn workload() -> Vec<ValidationRule> {
             Some("overrides"),
             "spec.overrides patch spec.template: add a template, or remove the overrides".to_owned(),
         ),
+        rule(
+            "!has(self.ports) || self.ports.all(p, !has(p.name) || \
+             self.ports.exists_one(o, has(o.name) && o.name == p.name))"
+                .to_owned(),
+            Some("ports"),
+            "two ports have the same name: rename one".to_owned(),
+        ),
     ];
     let replaced = |field: &str, given: String| {
         rule(

@@ -3,6 +3,14 @@
 //! Guarantees: fields are never nullable, so an API server drops a `null` as if the field were absent and a CEL
 //! `has()` means "given"; every list says how it merges; `status` is there from the first read on, with
 //! `observedGeneration: -1`.
+//!
+//! Left to the reader of a spec, since no schema can say it:
+//! - `resources`: booleans, names of resources, amounts beside `template`, two names of one resource (`cpu` and `cpus`),
+//!   and a change within a SkyJob's run (CEL cannot see type-less values).
+//! - The syntax of keys in label maps, and of what is inside `template`, `valueFrom` and patches; `value` of a JSON Patch
+//!   operation that needs one.
+//! - Whether `runId` was used before, which the status knows; whether named clusters and Secrets exist.
+//! - `minClusters` above `replicas`, which scaling may bring about at any time.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -10,31 +18,38 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::rules;
+use crate::{columns, rules};
 
 /// All CRDs, by kind name, as they are written to `manifests/`.
 ///
-/// Install these, not `Kind::crd()`: only these carry every rule.
+/// Install these, not `Kind::crd()`: only these carry every rule and column.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        finish(crate::FilterPolicy::crd(), Vec::new()),
-        finish(crate::SkyCluster::crd(), Vec::new()),
-        finish(crate::SkyDeployment::crd(), rules::workload()),
+        finish(crate::FilterPolicy::crd(), columns::policy(), &[]),
+        finish(crate::SkyCluster::crd(), columns::cluster(), &[]),
+        finish(
+            crate::SkyDeployment::crd(),
+            columns::deployment(),
+            &rules::workload(),
+        ),
         finish(
             crate::SkyJob::crd(),
-            [rules::workload(), rules::immutable()].concat(),
+            columns::job(),
+            &[rules::workload(), rules::immutable()].concat(),
         ),
-        finish(crate::SkyNamespace::crd(), Vec::new()),
+        finish(crate::SkyNamespace::crd(), columns::namespace(), &[]),
     ]
 }
 
-/// Adds rules to the spec and makes the schema as the module's head promises.
+/// Adds columns, adds rules to the spec, and makes the schema as the module's head promises.
 fn finish(
     mut crd: CustomResourceDefinition,
-    spec_rules: Vec<rules::ValidationRule>,
+    columns: Vec<columns::Column>,
+    spec_rules: &[rules::ValidationRule],
 ) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
+        version.additional_printer_columns = Some(columns.clone());
         let Some(root) = version
             .schema
             .as_mut()
@@ -49,13 +64,10 @@ fn finish(
         if let Some(status) = properties.get_mut("status") {
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
-        if let Some(spec) = properties.get_mut("spec") {
+        if let Some(spec) = properties.get_mut("spec").filter(|_| !spec_rules.is_empty()) {
             spec.x_kubernetes_validations
                 .get_or_insert_default()
-                .extend(spec_rules.iter().cloned());
-            if spec.x_kubernetes_validations.as_ref().is_some_and(Vec::is_empty) {
-                spec.x_kubernetes_validations = None;
-            }
+                .extend_from_slice(spec_rules);
         }
     }
     crd
