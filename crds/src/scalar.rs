@@ -8,8 +8,9 @@ use serde_json::Value;
 
 /// An amount as the user wrote it: `1`, `0.5`, `"500m"`, `"2Gi"`.
 ///
-/// The schema is type-less so that all of these pass; objects and lists are refused there, booleans by
-/// sky-convert. Units depend on the resource: see sky-convert.
+/// The schema is type-less so that all of these pass. What else a type-less value may be is refused by limits that
+/// nothing satisfies (at least one and at most no item or field) and by naming both booleans. The content is a
+/// number or a text, then; its unit depends on the resource: see sky-convert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Amount(pub Value);
@@ -41,8 +42,11 @@ impl JsonSchema for Amount {
             "pattern": r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+|[numkKMGTPE]|[KMGTPE]i)?$",
             "maxLength": 32,
             "minimum": 0,
+            "minProperties": 1,
             "maxProperties": 0,
+            "minItems": 1,
             "maxItems": 0,
+            "not": {"enum": [true, false]},
         })
     }
 }

@@ -5,8 +5,8 @@
 //! `observedGeneration: -1`.
 //!
 //! Left to the reader of a spec, since no schema can say it:
-//! - `resources`: booleans, names of resources, amounts beside `template`, two names of one resource (`cpu` and `cpus`),
-//!   and a change within a SkyJob's run (CEL cannot see type-less values).
+//! - `resources`: its names, two names of one resource (`cpu` and `cpus`), its presence beside `template`, and a change
+//!   within a SkyJob's run (CEL cannot see type-less values).
 //! - The syntax of keys in label maps, and of what is inside `template`, `valueFrom` and patches; `value` of a JSON Patch
 //!   operation that needs one.
 //! - Whether `runId` was used before, which the status knows; whether named clusters and Secrets exist.
