@@ -1,1 +1,16 @@
-//! placeholder
+//! The operator: reads the host, decides by sky-core, acts on members through sky-member, reports into status.
+//!
+//! `run` wires everything and, with `fleet`, is the only one that spawns. `job` and `cluster` are reconcilers of named
+//! steps, `scheduler` decides what waits, `fleet` listens to members, `host` reads and writes the host.
+
+pub mod cluster;
+pub mod fleet;
+pub mod health;
+pub mod host;
+pub mod job;
+pub mod origin;
+pub mod policy;
+pub mod run;
+pub mod scheduler;
+pub mod settings;
+pub mod unsupported;

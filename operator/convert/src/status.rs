@@ -30,7 +30,7 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
         placement: wanted.placement.as_ref().map(placement_to_api),
         clusters: wanted.clusters.iter().map(cluster_to_api).collect(),
         totals: Some(totals_to_api(wanted)),
-        summary: wanted.placement.as_ref().map(Placement::summary),
+        summary: wanted.placement.as_ref().map(Placement::summary).filter(|summary| !summary.is_empty()),
         diagnosis: diagnosis(wanted),
         cool_downs: stored.cool_downs.clone(),
         evictions: stored.evictions.clone(),

@@ -1,0 +1,252 @@
+//! Last step: words the status of a SkyCluster and writes it: conditions at once, capacity at most every 10 s.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use sky_convert::cluster::describe;
+use sky_convert::status::transition;
+use sky_crds::{SkyCluster, SkyClusterStatus};
+
+use super::connect::{Link, Unlinked};
+use super::credential::{Validity, validity};
+use super::{ClusterError, Context, Memory};
+use crate::fleet::Contact;
+use crate::host;
+
+/// Between two writes that only change capacity.
+const CAPACITY_APART: Duration = Duration::from_secs(10);
+/// Between any two writes.
+const LEAST_APART: Duration = Duration::from_secs(1);
+
+/// Conditions that a status is made of.
+struct Words {
+    ready: (bool, &'static str, String),
+    reachable: (bool, &'static str, String),
+    credentials: (bool, &'static str, String),
+    reconciling: Option<(&'static str, String)>,
+    stalled: Option<(&'static str, String)>,
+}
+
+/// Writes the status of a connected or unconnected cluster when it is due. Answers when to look again.
+pub(super) async fn write(
+    context: &Context,
+    cluster: &SkyCluster,
+    name: &str,
+    linked: Result<&Link, &Unlinked>,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, ClusterError> {
+    let contact = context
+        .fleet
+        .read(name, |view| (view.contact().clone(), view.lost_after()));
+    let synced = matches!(contact, Some((Contact::Synced, _)));
+    if synced
+        && memory.version.is_none()
+        && let Some(member) = context.fleet.member(name)
+    {
+        memory.version = member.probe().await.ok().map(|probe| probe.version);
+    }
+    let words = match linked {
+        Err(unlinked) => not_connected(unlinked),
+        Ok(link) => connected(contact.as_ref(), validity(link, Timestamp::now())),
+    };
+    let turns_lost = turns_lost(context, name, contact.as_ref(), memory);
+    let wait = store(context, cluster, name, &words, memory).await?;
+    Ok([wait, turns_lost].into_iter().flatten().min())
+}
+
+/// Writes the status of a cluster that is being deleted.
+pub(super) async fn write_leaving(
+    context: &Context,
+    cluster: &SkyCluster,
+    name: &str,
+    linked: Result<&Link, &Unlinked>,
+    left: &str,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, ClusterError> {
+    let contact = context
+        .fleet
+        .read(name, |view| (view.contact().clone(), view.lost_after()));
+    let mut words = match linked {
+        Err(unlinked) => not_connected(unlinked),
+        Ok(link) => connected(contact.as_ref(), validity(link, Timestamp::now())),
+    };
+    words.ready = (false, "Deleting", left.to_owned());
+    words.reconciling = Some(("Deleting", left.to_owned()));
+    store(context, cluster, name, &words, memory).await
+}
+
+/// Has jobs looked at when the silence outlasts its grace. Answers when that will be.
+fn turns_lost(
+    context: &Context,
+    name: &str,
+    contact: Option<&(Contact, u64)>,
+    memory: &mut Memory,
+) -> Option<Duration> {
+    let Some((Contact::Silent { since, .. }, grace)) = contact else {
+        memory.told_lost = false;
+        return None;
+    };
+    let left = Duration::from_secs(*grace).saturating_sub(since.elapsed());
+    if left.is_zero() && !memory.told_lost {
+        memory.told_lost = true;
+        context.fleet.stir_jobs(name);
+    }
+    (!left.is_zero()).then_some(left)
+}
+
+fn not_connected(unlinked: &Unlinked) -> Words {
+    let (reason, message) = (unlinked.reason, &unlinked.message);
+    let bad_credential = reason != "NotSupported" && reason != "InvalidSpec";
+    Words {
+        ready: (false, reason, message.clone()),
+        reachable: (false, "NotConnected", "not tried: see condition Stalled".into()),
+        credentials: (!bad_credential, reason, message.clone()),
+        reconciling: None,
+        stalled: Some((reason, message.clone())),
+    }
+}
+
+fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
+    let mut words = match contact {
+        None | Some((Contact::Waiting, _)) => Words {
+            ready: (false, "Connecting", "has not answered yet".into()),
+            reachable: (false, "Connecting", "has not answered yet".into()),
+            credentials: credentials(validity),
+            reconciling: Some(("Connecting", "has not answered yet".into())),
+            stalled: None,
+        },
+        Some((Contact::Synced, _)) => Words {
+            ready: (true, "Synced", "connected, nodes and shares are known".into()),
+            reachable: (true, "Answering", "answers".into()),
+            credentials: credentials(validity),
+            reconciling: None,
+            stalled: None,
+        },
+        Some((Contact::Silent { trouble, since }, grace)) if trouble.reason == "Unauthorized" => {
+            let fix = "the credential is refused or lacks a right; run `kubectl sky join` again or replace the Secret";
+            let message = format!("{fix}: {}", trouble.message);
+            let _ = (since, grace);
+            Words {
+                ready: (false, "Unauthorized", message.clone()),
+                reachable: (true, "Answering", "answers, but refuses the credential".into()),
+                credentials: (false, "Unauthorized", message.clone()),
+                reconciling: None,
+                stalled: Some(("Unauthorized", message)),
+            }
+        }
+        Some((Contact::Silent { trouble, since }, grace)) => {
+            let lost = since.elapsed() >= Duration::from_secs(*grace);
+            let reason = if lost { "Lost" } else { "Unreachable" };
+            let message = format!(
+                "does not answer: {}; check that the server of its kubeconfig is up",
+                trouble.message
+            );
+            Words {
+                ready: (false, reason, message.clone()),
+                reachable: (false, reason, message.clone()),
+                credentials: credentials(validity),
+                reconciling: Some((reason, message)),
+                stalled: None,
+            }
+        }
+    };
+    if let Validity::Expired(at) = validity {
+        let message = format!(
+            "the token ended at {}; run `kubectl sky join` again or replace the Secret",
+            Timestamp::from_second(at).unwrap_or_default()
+        );
+        words.ready = (false, "TokenExpired", message.clone());
+        words.stalled = Some(("TokenExpired", message));
+        words.reconciling = None;
+    }
+    words
+}
+
+fn credentials(validity: Validity) -> (bool, &'static str, String) {
+    let time = |at| Timestamp::from_second(at).unwrap_or_default();
+    match validity {
+        Validity::Unbounded => (true, "Valid", "the credential names no end".into()),
+        Validity::Until(at) => (true, "Valid", format!("the token ends at {}", time(at))),
+        Validity::Expired(at) => (false, "TokenExpired", format!("the token ended at {}", time(at))),
+    }
+}
+
+async fn store(
+    context: &Context,
+    cluster: &SkyCluster,
+    name: &str,
+    words: &Words,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, ClusterError> {
+    let stored = cluster.status.clone().unwrap_or_default();
+    let mut wanted = stored.clone();
+    wanted.observed_generation = cluster.metadata.generation;
+    wanted.conditions = conditions(
+        words,
+        cluster.metadata.generation.unwrap_or(0),
+        &stored.conditions,
+    );
+    if let Some(Some(nodes)) = context.fleet.read(name, |view| view.nodes()) {
+        describe(&nodes, &mut wanted);
+    }
+    wanted.version = memory.version.clone().or(wanted.version);
+    if wanted == stored {
+        return Ok(None);
+    }
+    let apart = if news(&stored, &wanted) {
+        LEAST_APART
+    } else {
+        CAPACITY_APART
+    };
+    let since = memory.written.map_or(CAPACITY_APART, |written| written.elapsed());
+    if since < apart {
+        return Ok(Some(apart - since));
+    }
+    let mut next = cluster.clone();
+    next.status = Some(wanted);
+    next.metadata.managed_fields = None;
+    match host::replace_status(&context.clusters(), &next).await {
+        Ok(_) => {
+            memory.written = Some(Instant::now());
+            Ok(None)
+        }
+        Err(error) if host::is_stale(&error) => Ok(Some(LEAST_APART)),
+        Err(source) => Err(ClusterError::Host {
+            what: "status",
+            name: name.into(),
+            source,
+        }),
+    }
+}
+
+/// Whether more than capacity changed.
+fn news(stored: &SkyClusterStatus, wanted: &SkyClusterStatus) -> bool {
+    let words = |status: &SkyClusterStatus| -> Vec<(String, String, String)> {
+        let each = status.conditions.iter();
+        each.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone()))
+            .collect()
+    };
+    words(stored) != words(wanted) || stored.version != wanted.version || stored.nodes != wanted.nodes
+}
+
+fn conditions(words: &Words, generation: i64, stored: &[Condition]) -> Vec<Condition> {
+    let now = Timestamp::now();
+    let write = |kind: &str, status: bool, reason: &str, message: &str| {
+        transition(kind, status, (reason, message), generation, stored, now)
+    };
+    let always = [
+        ("Ready", &words.ready),
+        ("Reachable", &words.reachable),
+        ("CredentialsValid", &words.credentials),
+    ];
+    let always = always
+        .into_iter()
+        .map(|(kind, (status, reason, message))| write(kind, *status, reason, message));
+    let only_true = [("Reconciling", &words.reconciling), ("Stalled", &words.stalled)];
+    let only_true = only_true.into_iter().filter_map(|(kind, words)| {
+        let (reason, message) = words.as_ref()?;
+        Some(write(kind, true, reason, message))
+    });
+    always.chain(only_true).collect()
+}

@@ -1,0 +1,214 @@
+//! The live set of members: one listener each, and what they last said. Fed by the cluster reconciler with members,
+//! read by the scheduler and both reconcilers.
+//!
+//! A listener has a token and is awaited; a slow or dead member holds up nobody but its own.
+
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use futures::StreamExt;
+use sky_core::observation::{MemberEvent, Observation, Trouble};
+use sky_member::Member;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use view::{Contact, View};
+
+/// What happened on a member that others must look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stir {
+    /// A share of this SkyJob changed.
+    Job {
+        /// Namespace on the host.
+        namespace: String,
+        /// Name on the host.
+        name: String,
+    },
+    /// The member's nodes or reachability changed.
+    Cluster(String),
+}
+
+/// A member and what it last said.
+struct Seat {
+    /// None while there is no usable way to reach it.
+    member: Option<Arc<dyn Member>>,
+    view: View,
+    stop: CancellationToken,
+    /// Tells this seat from an earlier one of the same name.
+    serial: u64,
+}
+
+/// The live set of members.
+pub struct Fleet {
+    seats: RwLock<(u64, BTreeMap<String, Seat>)>,
+    stirs: UnboundedSender<Stir>,
+    listeners: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// An empty fleet whose members' changes go to `stirs`. It ends with `stop`.
+    #[must_use]
+    pub fn new(stirs: UnboundedSender<Stir>, stop: CancellationToken) -> Arc<Self> {
+        let listeners = TaskTracker::new();
+        Arc::new(Self {
+            seats: RwLock::default(),
+            stirs,
+            listeners,
+            stop,
+        })
+    }
+
+    /// Makes a cluster known before it is connected: until it has answered, nothing is concluded from its silence.
+    pub fn register(&self, name: &str) {
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        let stop = self.stop.child_token();
+        let fresh = || Seat {
+            member: None,
+            view: View::default(),
+            stop,
+            serial: 0,
+        };
+        seats.1.entry(name.to_owned()).or_insert_with(fresh);
+    }
+
+    /// Stops talking to a member whose credential cannot be used any more. What it said is kept, as stale.
+    pub fn silence(&self, name: &str, trouble: Trouble) {
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(seat) = seats.1.get_mut(name) else { return };
+        seat.stop.cancel();
+        seat.member = None;
+        seat.serial = 0;
+        let touched = seat.view.take_in(MemberEvent::Lost(trouble), Instant::now());
+        drop(seats);
+        for (namespace, name) in touched {
+            self.stir(Stir::Job { namespace, name });
+        }
+    }
+
+    /// Takes `member` in, in place of an earlier one of its name, and listens to it. What the earlier one said is kept
+    /// until the new one speaks.
+    pub fn seat(self: &Arc<Self>, member: Arc<dyn Member>) {
+        let name = member.name().to_owned();
+        let stop = self.stop.child_token();
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        seats.0 += 1;
+        let serial = seats.0;
+        let before = seats.1.remove(&name);
+        if let Some(before) = &before {
+            before.stop.cancel();
+        }
+        let view = before.map_or_else(View::default, |before| before.view);
+        seats.1.insert(
+            name.clone(),
+            Seat {
+                member: Some(member.clone()),
+                view,
+                stop: stop.clone(),
+                serial,
+            },
+        );
+        drop(seats);
+        let fleet = self.clone();
+        self.listeners.spawn(async move {
+            let mut events = member.events();
+            let listen = async {
+                while let Some(event) = events.next().await {
+                    fleet.hear(&name, serial, event);
+                }
+            };
+            tokio::select! { () = listen => {}, () = stop.cancelled() => {} }
+        });
+    }
+
+    /// Lets a member go.
+    pub fn unseat(&self, name: &str) {
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(seat) = seats.1.remove(name) else { return };
+        seat.stop.cancel();
+        drop(seats);
+        for share in seat.view.shares() {
+            self.stir_job(share);
+        }
+    }
+
+    /// How long the member of this name may be silent before it counts as lost.
+    pub fn set_lost_after(&self, name: &str, seconds: u64) {
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seat) = seats.1.get_mut(name) {
+            seat.view.set_lost_after(seconds);
+        }
+    }
+
+    /// Has every SkyJob with a share on this member looked at.
+    pub fn stir_jobs(&self, name: &str) {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        for share in seats.1.get(name).into_iter().flat_map(|seat| seat.view.shares()) {
+            self.stir_job(share);
+        }
+    }
+
+    /// The member of this name; `None` when it is not connected.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Arc<dyn Member>> {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        seats.1.get(name)?.member.clone()
+    }
+
+    /// Reads what the cluster of this name last said; `None` when it is not registered.
+    pub fn read<T>(&self, name: &str, read: impl FnOnce(&View) -> T) -> Option<T> {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        seats.1.get(name).map(|seat| read(&seat.view))
+    }
+
+    /// Shares of the workload with this uid, wherever they are.
+    #[must_use]
+    pub fn shares_of(&self, uid: &str) -> Vec<(String, Observation)> {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        let each = seats.1.iter().flat_map(|(name, seat)| {
+            seat.view
+                .shares_of(uid)
+                .map(|share| (name.clone(), share.clone()))
+        });
+        each.collect()
+    }
+
+    /// Waits until every listener has ended. Call after the token given to `new` is cancelled.
+    pub async fn ended(&self) {
+        self.listeners.close();
+        self.listeners.wait().await;
+    }
+
+    fn hear(&self, name: &str, serial: u64, event: MemberEvent) {
+        if let MemberEvent::Lost(trouble) = &event {
+            tracing::warn!(cluster = name, reason = %trouble.reason, message = %trouble.message, "member is silent");
+        }
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(seat) = seats.1.get_mut(name).filter(|seat| seat.serial == serial) else {
+            return;
+        };
+        let touched: BTreeSet<(String, String)> = seat.view.take_in(event, Instant::now());
+        drop(seats);
+        for (namespace, name) in touched {
+            self.stir(Stir::Job { namespace, name });
+        }
+        self.stir(Stir::Cluster(name.to_owned()));
+    }
+
+    fn stir_job(&self, share: &Observation) {
+        let stamp = &share.stamp;
+        self.stir(Stir::Job {
+            namespace: stamp.namespace.clone(),
+            name: stamp.name.clone(),
+        });
+    }
+
+    fn stir(&self, stir: Stir) {
+        // The receiver only goes when the operator ends.
+        let _ = self.stirs.send(stir);
+    }
+}

@@ -1,0 +1,176 @@
+//! What one member last said: nodes, shares, and how long it has been silent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sky_core::cluster::Node;
+use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
+use sky_core::share::ShareKey;
+
+/// Whether a member can be believed.
+#[derive(Clone, Debug)]
+pub enum Contact {
+    /// It has not said anything yet.
+    Waiting,
+    /// What it said is what there is.
+    Synced,
+    /// Silent since then; what it said before may be stale.
+    Silent {
+        /// Since when.
+        since: Instant,
+        /// Why.
+        trouble: Trouble,
+    },
+}
+
+/// What one member last said.
+#[derive(Debug)]
+pub struct View {
+    contact: Contact,
+    lost_after: u64,
+    nodes: Option<Arc<Vec<Node>>>,
+    shares: BTreeMap<ShareKey, Observation>,
+    by_uid: HashMap<String, BTreeSet<ShareKey>>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            contact: Contact::Waiting,
+            lost_after: 300,
+            nodes: None,
+            shares: BTreeMap::new(),
+            by_uid: HashMap::new(),
+        }
+    }
+}
+
+impl View {
+    /// Whether it can be believed.
+    #[must_use]
+    pub fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    /// Seconds of silence after which it counts as lost.
+    #[must_use]
+    pub fn lost_after(&self) -> u64 {
+        self.lost_after
+    }
+
+    pub(super) fn set_lost_after(&mut self, seconds: u64) {
+        self.lost_after = seconds;
+    }
+
+    /// Its nodes by name; `None` before it reported them.
+    #[must_use]
+    pub fn nodes(&self) -> Option<Arc<Vec<Node>>> {
+        self.nodes.clone()
+    }
+
+    /// All shares of ours.
+    pub fn shares(&self) -> impl Iterator<Item = &Observation> {
+        self.shares.values()
+    }
+
+    /// The share under this key.
+    #[must_use]
+    pub fn share(&self, key: &ShareKey) -> Option<&Observation> {
+        self.shares.get(key)
+    }
+
+    /// Shares of the workload with this uid.
+    pub fn shares_of(&self, uid: &str) -> impl Iterator<Item = &Observation> {
+        self.by_uid
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.shares.get(key))
+    }
+
+    /// Takes in what the member said; answers which workloads it concerns, as namespace and name.
+    pub(super) fn take_in(&mut self, event: MemberEvent, now: Instant) -> BTreeSet<(String, String)> {
+        match event {
+            MemberEvent::Lost(trouble) => {
+                let since = match &self.contact {
+                    Contact::Silent { since, .. } => *since,
+                    _ => now,
+                };
+                self.contact = Contact::Silent { since, trouble };
+                self.shares.values().map(workload).collect()
+            }
+            MemberEvent::Reset(items) => {
+                let before = std::mem::take(&mut self.shares);
+                self.by_uid.clear();
+                self.contact = Contact::Synced;
+                let mut nodes = Vec::new();
+                let mut touched: BTreeSet<(String, String)> = before.values().map(workload).collect();
+                for item in items {
+                    match item {
+                        Item::Node(node) => nodes.push(node),
+                        Item::Share(share) => {
+                            touched.insert(workload(&share));
+                            self.keep(share);
+                        }
+                    }
+                }
+                nodes.sort_by(|a, b| a.name.cmp(&b.name));
+                self.nodes = Some(Arc::new(nodes));
+                touched
+            }
+            MemberEvent::Changed { upserts, gone } => self.change(upserts, gone),
+        }
+    }
+
+    fn change(&mut self, upserts: Vec<Item>, gone: Vec<ItemKey>) -> BTreeSet<(String, String)> {
+        let mut touched = BTreeSet::new();
+        let mut nodes = self.nodes.take().unwrap_or_default();
+        for item in upserts {
+            match item {
+                Item::Node(node) => {
+                    let nodes = Arc::make_mut(&mut nodes);
+                    match nodes.binary_search_by(|known| known.name.cmp(&node.name)) {
+                        Ok(index) => nodes[index] = node,
+                        Err(index) => nodes.insert(index, node),
+                    }
+                }
+                Item::Share(share) => {
+                    touched.insert(workload(&share));
+                    self.keep(share);
+                }
+            }
+        }
+        for key in gone {
+            match key {
+                ItemKey::Node(name) => Arc::make_mut(&mut nodes).retain(|node| node.name != name),
+                ItemKey::Share(key) => touched.extend(self.forget(&key)),
+            }
+        }
+        self.nodes = Some(nodes);
+        touched
+    }
+
+    fn keep(&mut self, share: Observation) {
+        self.by_uid
+            .entry(share.stamp.uid.clone())
+            .or_default()
+            .insert(share.key.clone());
+        self.shares.insert(share.key.clone(), share);
+    }
+
+    fn forget(&mut self, key: &ShareKey) -> Option<(String, String)> {
+        let share = self.shares.remove(key)?;
+        if let Some(keys) = self.by_uid.get_mut(&share.stamp.uid) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_uid.remove(&share.stamp.uid);
+            }
+        }
+        Some(workload(&share))
+    }
+}
+
+fn workload(share: &Observation) -> (String, String) {
+    (share.stamp.namespace.clone(), share.stamp.name.clone())
+}

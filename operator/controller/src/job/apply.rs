@@ -1,0 +1,169 @@
+//! Step 4: carries out the plan's steps on members. Makes no choices; what a member answers is remembered and planned
+//! with the next time.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use sky_convert::job::{Job, share};
+use sky_core::job::{SentBack, Step};
+use sky_core::observation::Trouble;
+use sky_core::share::ShareKey;
+use sky_member::{Class, Desired, MemberError};
+
+use super::Context;
+use super::memory::Memory;
+
+/// A step whose effect is not seen after this long is taken again.
+const UNSEEN: Duration = Duration::from_secs(30);
+
+/// What one step came to.
+struct Outcome {
+    /// What it was for.
+    mark: String,
+    /// The share, when it was to be created.
+    share: Option<String>,
+    result: Result<(), MemberError>,
+}
+
+/// Carries out all steps, each on its own member. Answers when to try again what did not succeed.
+pub(super) async fn steps(
+    context: &Context,
+    job: &Job,
+    steps: &[Step],
+    memory: &mut Memory,
+) -> Option<Duration> {
+    let now = Instant::now();
+    let due = steps.iter().filter(|step| is_due(step, memory, now));
+    let outcomes = join_all(due.map(|step| async move {
+        match step {
+            Step::Withdraw { cluster, key } => withdraw(context, cluster, key).await,
+            Step::Ensure {
+                share: placed,
+                suspended,
+            } => {
+                let desired = share(job, placed, *suspended, &context.origin);
+                let result = match context.fleet.member(&placed.cluster) {
+                    Some(member) => member.ensure(Desired::Share(Box::new(desired))).await.map(|_| ()),
+                    None => Err(unseated(&placed.cluster)),
+                };
+                Outcome {
+                    mark: mark(step),
+                    share: Some(placed.id.clone()),
+                    result,
+                }
+            }
+        }
+    }))
+    .await;
+    remember(outcomes, memory, now);
+    next_try(memory, now)
+}
+
+/// Only the withdrawals among `steps`: for a job whose spec cannot be carried out, or is not bound yet.
+pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut Memory) -> Option<Duration> {
+    let now = Instant::now();
+    let due = steps.iter().filter(|step| is_due(step, memory, now));
+    let outcomes = join_all(due.filter_map(|step| match step {
+        Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key)),
+        Step::Ensure { .. } => None,
+    }))
+    .await;
+    remember(outcomes, memory, now);
+    next_try(memory, now)
+}
+
+async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Outcome {
+    let result = match context.fleet.member(cluster) {
+        Some(member) => member.withdraw(key).await.map(|_| ()),
+        None => Err(unseated(cluster)),
+    };
+    Outcome {
+        mark: withdraw_mark(cluster, key),
+        share: None,
+        result,
+    }
+}
+
+fn unseated(cluster: &str) -> MemberError {
+    MemberError::new(Class::Unreachable, format!("{cluster} is not connected"))
+}
+
+fn mark(step: &Step) -> String {
+    match step {
+        Step::Ensure { share, suspended } => format!("ensure {} {suspended}", share.id),
+        Step::Withdraw { cluster, key } => withdraw_mark(cluster, key),
+    }
+}
+
+fn withdraw_mark(cluster: &str, key: &ShareKey) -> String {
+    format!("withdraw {cluster} {}", key.object)
+}
+
+/// Not while its effect may still come, nor before a share that was sent back may be tried again.
+fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
+    let waiting = memory
+        .under_way
+        .get(&mark(step))
+        .is_some_and(|until| *until > now);
+    let sent_back = match step {
+        Step::Ensure { share, .. } => memory
+            .sent_back
+            .get(&share.id)
+            .is_some_and(|(_, until)| *until > now),
+        Step::Withdraw { .. } => false,
+    };
+    !waiting && !sent_back
+}
+
+fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {
+    for Outcome { mark, share, result } in outcomes {
+        let Err(error) = result else {
+            memory.under_way.insert(mark, now + UNSEEN);
+            if let Some(share) = share {
+                memory.sent_back.remove(&share);
+            }
+            continue;
+        };
+        tracing::info!(step = %mark, class = error.class.as_str(), message = %error.message, "a member did not take a step");
+        let pause = match error.class {
+            Class::Unreachable => Duration::from_secs(5),
+            Class::Throttled => Duration::from_secs(15),
+            Class::Unauthorized | Class::Conflict | Class::Rejected => Duration::from_secs(60),
+        };
+        match share {
+            Some(share) => {
+                let for_good = error.class == Class::Rejected;
+                let reason = if for_good {
+                    "InvalidTemplate"
+                } else {
+                    error.class.as_str()
+                };
+                let trouble = Trouble {
+                    reason: reason.into(),
+                    message: error.message,
+                };
+                memory
+                    .sent_back
+                    .insert(share, (SentBack { for_good, trouble }, now + pause));
+            }
+            None => {
+                memory.under_way.insert(mark, now + pause);
+            }
+        }
+    }
+    memory.under_way.retain(|_, until| *until > now);
+}
+
+fn next_try(memory: &Memory, now: Instant) -> Option<Duration> {
+    let sent_back = memory
+        .sent_back
+        .values()
+        .filter(|(why, _)| !why.for_good)
+        .map(|(_, until)| until);
+    let soonest = memory.under_way.values().chain(sent_back).min()?;
+    Some(
+        soonest
+            .saturating_duration_since(now)
+            .max(Duration::from_millis(500)),
+    )
+}

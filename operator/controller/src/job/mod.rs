@@ -1,0 +1,224 @@
+//! Reconciles SkyJobs: dereference → validate → plan → apply → status, one file per step that does I/O.
+//!
+//! The order of writes is what keeps work from being lost or run twice: the finalizer before anything exists, the
+//! placement before its shares are created, the shares gone before the finalizer is removed.
+
+mod apply;
+mod dereference;
+mod memory;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::{Client, ResourceExt};
+use sky_convert::job::{self, Defaults};
+use sky_core::job::{Finalizer, plan};
+use sky_crds::SkyJob;
+use thiserror::Error;
+
+use crate::fleet::Fleet;
+use crate::scheduler::Board;
+use memory::Memories;
+
+/// Every object is looked at again after about this long, whatever happens: watches miss things.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// Why a SkyJob could not be reconciled this time.
+#[derive(Debug, Error)]
+pub enum JobError {
+    /// The host did not take a write.
+    #[error("write the {what} of SkyJob {name}: {source}")]
+    Host {
+        /// finalizer or status.
+        what: &'static str,
+        /// Namespace and name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// The object is not of this version's schema.
+    #[error("read SkyJob {name}: {error}")]
+    Unreadable {
+        /// Namespace and name.
+        name: String,
+        /// Why.
+        error: String,
+    },
+}
+
+/// What reconciling SkyJobs reads and writes.
+pub struct Context {
+    client: Client,
+    fleet: Arc<Fleet>,
+    board: Arc<Board>,
+    origin: String,
+    defaults: Defaults,
+    memories: Memories,
+    started: Instant,
+}
+
+impl Context {
+    /// A context with an empty memory.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        fleet: Arc<Fleet>,
+        board: Arc<Board>,
+        origin: String,
+        defaults: Defaults,
+    ) -> Self {
+        Self {
+            client,
+            fleet,
+            board,
+            origin,
+            defaults,
+            memories: Memories::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Milliseconds since the start: paces writes.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Reconciles one SkyJob. Never runs twice at once for one object.
+///
+/// # Errors
+/// When the host refuses a write; tried again with backoff.
+pub async fn reconcile(
+    guard: Arc<DeserializeGuard<SkyJob>>,
+    context: Arc<Context>,
+) -> Result<Action, JobError> {
+    let cached = match &guard.0 {
+        Ok(job) => job,
+        Err(bad) => {
+            let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
+            return Err(JobError::Unreadable {
+                name,
+                error: bad.error.clone(),
+            });
+        }
+    };
+    let Some(uid) = cached.uid() else {
+        return Ok(Action::await_change());
+    };
+    let mut memory = context.memories.take(&uid);
+    let outcome = settle(&context, cached, &uid, &mut memory).await;
+    // What is gone needs no memory.
+    if memory.keep {
+        context.memories.put(uid, memory);
+    }
+    outcome
+}
+
+/// Plans and applies until nothing more can be done now: a write to the host is followed by the next step at once,
+/// without waiting for the watch to show it.
+async fn settle(
+    context: &Context,
+    cached: &SkyJob,
+    uid: &str,
+    memory: &mut memory::Memory,
+) -> Result<Action, JobError> {
+    let mut job = memory.latest(cached);
+    for _ in 0..4 {
+        let now = Timestamp::now();
+        let parsed = job::parse(&job, &context.defaults);
+        let facts = job::facts(&job, parsed.as_ref());
+        let members = dereference::members(context, uid, &facts, memory);
+        let answer = context.board.answer(uid);
+        let planned = plan(&facts, &members, answer.as_deref(), now.as_second());
+        match planned.finalizer {
+            Finalizer::Keep => {}
+            Finalizer::Add => match write::finalizer(context, &job, true, memory).await? {
+                Some(written) => {
+                    job = written;
+                    continue;
+                }
+                None => return Ok(Action::await_change()),
+            },
+            Finalizer::Remove => {
+                context.board.forget(uid, false);
+                write::finalizer(context, &job, false, memory).await?;
+                memory.keep = false;
+                return Ok(Action::await_change());
+            }
+        }
+        match (&parsed, planned.queue) {
+            (Ok(parsed), true) => context.board.submit(parsed.workload.clone()),
+            _ if planned
+                .status
+                .as_ref()
+                .is_some_and(|status| status.placement.is_some()) => {}
+            _ => context.board.forget(uid, false),
+        }
+        let binds = facts.placement.is_none()
+            && planned
+                .status
+                .as_ref()
+                .is_some_and(|status| status.placement.is_some());
+        let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;
+        if binds {
+            // A placement that was not written is nobody's: its room is given back, and it is decided anew.
+            context
+                .board
+                .forget(uid, matches!(written, Ok(write::Written::Now(_))));
+        }
+        let retry = match &parsed {
+            Ok(parsed) if !binds => apply::steps(context, parsed, &planned.steps, memory).await,
+            _ => apply::withdrawals(context, &planned.steps, memory).await,
+        };
+        match written? {
+            write::Written::Now(written) => job = *written,
+            write::Written::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
+            write::Written::Not(wait) => {
+                let wake = planned.wake.map(|at| seconds_until(at, now));
+                let soonest = [wait, retry, wake].into_iter().flatten().min();
+                return Ok(Action::requeue(
+                    soonest.unwrap_or(LOOK_AGAIN).min(jittered(LOOK_AGAIN, uid)),
+                ));
+            }
+        }
+    }
+    Ok(Action::requeue(Duration::from_secs(1)))
+}
+
+fn seconds_until(at: i64, now: Timestamp) -> Duration {
+    Duration::from_secs(
+        u64::try_from(at.saturating_sub(now.as_second()))
+            .unwrap_or(0)
+            .max(1),
+    )
+}
+
+/// `base` up to a fifth longer, by a hash of `uid`, so that objects are not all looked at in one moment.
+fn jittered(base: Duration, uid: &str) -> Duration {
+    let spread = uid.bytes().fold(0_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    base + base / 5 * (spread % 100) / 100
+}
+
+/// What happens after an error: again, soon but not at once.
+#[must_use]
+pub fn retry(guard: Arc<DeserializeGuard<SkyJob>>, error: &JobError, _: Arc<Context>) -> Action {
+    tracing::warn!(job = %guard.name_any(), namespace = ?guard.namespace(), "failed to {error}");
+    let seconds = if matches!(error, JobError::Unreadable { .. }) {
+        60
+    } else {
+        3
+    };
+    Action::requeue(jittered(
+        Duration::from_secs(seconds),
+        &guard.uid().unwrap_or_default(),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

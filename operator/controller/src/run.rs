@@ -1,0 +1,370 @@
+//! Wires the operator and runs it until a signal: the only place, besides the fleet, that spawns.
+//!
+//! Nothing is decided or dispatched before the host's objects are all known: with cold caches, what is there would look
+//! like what is gone.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::{Stream, StreamExt, future};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use sky_convert::job::Defaults;
+use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, names};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::fleet::{Fleet, Stir};
+use crate::health::{self, Readiness};
+use crate::scheduler::{self, Board, Sources};
+use crate::settings::Settings;
+use crate::{cluster, host, job, origin, policy, unsupported};
+
+/// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
+const GATHER: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM, Ctrl-C or a failure to start.
+///
+/// # Errors
+/// When the host cannot be reached, lacks the CRDs, or the health address cannot be bound.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let client = host::client(&settings)
+        .await
+        .context("failed to connect to the host")?;
+    check_crds(&client).await?;
+    let origin = origin::ensure(&client, &settings.namespace)
+        .await
+        .map_err(|e| anyhow::anyhow!("failed to {e}"))?;
+    tracing::info!(%origin, namespace = %settings.namespace, "starting");
+    let stop = CancellationToken::new();
+    let ready = Readiness::default();
+    let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
+    let parts = Parts::new(client, settings.clone(), origin, stop.clone());
+    let tasks = TaskTracker::new();
+    let working = parts.start(&tasks, ready);
+    let outcome = tokio::select! {
+        served = health => served.with_context(|| format!("failed to serve health on {}", settings.health_addr)),
+        started = async { working.await?; future::pending().await } => started,
+        signal = terminated() => signal.context("failed to listen for signals"),
+    };
+    tracing::info!("stopping");
+    stop.cancel();
+    tasks.close();
+    // Reconciles under way end with their calls' deadlines.
+    let _ = tokio::time::timeout(Duration::from_secs(20), tasks.wait()).await;
+    outcome
+}
+
+async fn terminated() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}
+
+/// A host without the CRDs is said at once, not after a minute of failing watches.
+async fn check_crds(client: &Client) -> anyhow::Result<()> {
+    let api: Api<SkyJob> = Api::all(client.clone());
+    match api.list(&kube::api::ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => anyhow::bail!(
+            "the host has no {} kinds: run `kubectl apply -f crds/manifests` against it first",
+            names::GROUP
+        ),
+        Err(error) => Err(error).context("failed to list SkyJobs on the host"),
+    }
+}
+
+/// Everything that is running.
+struct Parts {
+    client: Client,
+    settings: Settings,
+    origin: String,
+    stop: CancellationToken,
+    fleet: Arc<Fleet>,
+    board: Arc<Board>,
+    stirs: UnboundedReceiver<Stir>,
+}
+
+impl Parts {
+    fn new(client: Client, settings: Settings, origin: String, stop: CancellationToken) -> Self {
+        let (stir, stirs) = unbounded_channel();
+        let fleet = Fleet::new(stir, stop.clone());
+        Self {
+            client,
+            settings,
+            origin,
+            stop,
+            fleet,
+            board: Arc::new(Board::default()),
+            stirs,
+        }
+    }
+
+    /// Starts everything on `tasks`, in an order in which nothing acts on cold caches.
+    async fn start(self, tasks: &TaskTracker, ready: Readiness) -> anyhow::Result<()> {
+        let Self {
+            client,
+            settings,
+            origin,
+            stop,
+            fleet,
+            board,
+            stirs,
+        } = self;
+        let defaults = Defaults {
+            image: settings.default_image.clone(),
+        };
+        let clusters = keep::<SkyCluster>(tasks, &client, board.clone(), &stop);
+        let jobs = keep::<SkyJob>(tasks, &client, board.clone(), &stop);
+        let policies = keep::<FilterPolicy>(tasks, &client, board.clone(), &stop);
+        clusters
+            .wait_until_ready()
+            .await
+            .context("the watch on SkyClusters ended")?;
+        jobs.wait_until_ready()
+            .await
+            .context("the watch on SkyJobs ended")?;
+        policies
+            .wait_until_ready()
+            .await
+            .context("the watch on FilterPolicies ended")?;
+        clusters
+            .state()
+            .iter()
+            .for_each(|cluster| fleet.register(&cluster.name_any()));
+        let (job_calls, job_called) = unbounded_channel();
+        let (cluster_calls, cluster_called) = unbounded_channel();
+        let forwarded = forward(stirs, job_calls.clone(), cluster_calls, board.clone());
+        spawn(tasks, &stop, forwarded);
+        let sources = Sources {
+            jobs: jobs.clone(),
+            clusters: clusters.clone(),
+            policies,
+            fleet: fleet.clone(),
+            defaults: defaults.clone(),
+            needs: Default::default(),
+        };
+        tasks.spawn(scheduler::run(board.clone(), sources, job_calls, stop.clone()));
+        let context = cluster::Context::new(
+            client.clone(),
+            settings.namespace.clone(),
+            origin.clone(),
+            fleet.clone(),
+            board.clone(),
+            jobs,
+        );
+        spawn(
+            tasks,
+            &stop,
+            run_clusters(
+                &client,
+                &settings.namespace,
+                cluster_called,
+                context,
+                stop.clone(),
+            ),
+        );
+        let context = job::Context::new(client.clone(), fleet.clone(), board, origin, defaults);
+        spawn(
+            tasks,
+            &stop,
+            run_jobs(&client, settings.concurrency, job_called, context, stop.clone()),
+        );
+        spawn(tasks, &stop, run_policies(&client, clusters, stop.clone()));
+        spawn(
+            tasks,
+            &stop,
+            run_unsupported::<SkyDeployment>(&client, stop.clone()),
+        );
+        spawn(
+            tasks,
+            &stop,
+            run_unsupported::<SkyNamespace>(&client, stop.clone()),
+        );
+        tasks.spawn(async move {
+            stop.cancelled().await;
+            fleet.ended().await;
+        });
+        ready.set();
+        tracing::info!("the host's objects are known");
+        Ok(())
+    }
+}
+
+/// Runs `work`; its end before `stop` is logged, since nothing here ends by itself.
+fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        work.await;
+        if !stop.is_cancelled() {
+            tracing::error!("a controller ended; stopping");
+            stop.cancel();
+        }
+    });
+}
+
+/// Keeps all objects of a kind, and wakes the scheduler at each change.
+fn keep<K>(
+    tasks: &TaskTracker,
+    client: &Client,
+    board: Arc<Board>,
+    stop: &CancellationToken,
+) -> Store<DeserializeGuard<K>>
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, writer) = reflector::store::<DeserializeGuard<K>>();
+    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects();
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        let listen = events.for_each(|event| {
+            if let Err(error) = event {
+                tracing::warn!(kind = %K::kind(&()), %error, "watch on the host interrupted");
+            }
+            board.wake();
+            future::ready(())
+        });
+        tokio::select! { () = listen => {}, () = stop.cancelled() => {} }
+    });
+    store
+}
+
+/// Passes on what members say: to jobs at once, to clusters gathered, and to the scheduler.
+async fn forward(
+    mut stirs: UnboundedReceiver<Stir>,
+    jobs: UnboundedSender<ObjectRef<SkyJob>>,
+    clusters: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
+    board: Arc<Board>,
+) {
+    let mut gathered: BTreeSet<String> = BTreeSet::new();
+    let mut flush = tokio::time::interval(GATHER);
+    flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            stir = stirs.recv() => match stir {
+                // The receivers only go when the operator ends.
+                Some(Stir::Job { namespace, name }) => drop(jobs.send(ObjectRef::new(&name).within(&namespace))),
+                Some(Stir::Cluster(name)) => {
+                    board.wake();
+                    gathered.insert(name);
+                }
+                None => return,
+            },
+            _ = flush.tick(), if !gathered.is_empty() => {
+                for name in std::mem::take(&mut gathered) {
+                    let _ = clusters.send(ObjectRef::new(&name));
+                }
+            }
+        }
+    }
+}
+
+fn calls<K: 'static>(called: UnboundedReceiver<K>) -> impl Stream<Item = K> {
+    futures::stream::unfold(called, |mut called| async move {
+        called.recv().await.map(|call| (call, called))
+    })
+}
+
+fn run_jobs(
+    client: &Client,
+    concurrency: u16,
+    called: UnboundedReceiver<ObjectRef<SkyJob>>,
+    context: job::Context,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let api: Api<DeserializeGuard<SkyJob>> = Api::all(client.clone());
+    let called = calls(called)
+        .map(|job| ObjectRef::new(&job.name).within(job.namespace.as_deref().unwrap_or_default()));
+    Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(concurrency))
+        .reconcile_on(called)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(job::reconcile, job::retry, Arc::new(context))
+        .for_each(|_| future::ready(()))
+}
+
+fn run_clusters(
+    client: &Client,
+    namespace: &str,
+    called: UnboundedReceiver<ObjectRef<DeserializeGuard<SkyCluster>>>,
+    context: cluster::Context,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let api: Api<DeserializeGuard<SkyCluster>> = Api::all(client.clone());
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let labelled = watcher::Config::default().labels(names::SECRET_MEMBER_LABEL);
+    Controller::new(api, watcher::Config::default())
+        .watches(secrets, labelled, |secret: Secret| {
+            let member = secret.labels().get(names::SECRET_MEMBER_LABEL).cloned();
+            member.map(|name| ObjectRef::new(&name))
+        })
+        .with_config(Config::default().concurrency(16))
+        .reconcile_on(calls(called))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(cluster::reconcile, cluster::retry, Arc::new(context))
+        .for_each(|_| future::ready(()))
+}
+
+fn run_policies(
+    client: &Client,
+    clusters: Store<DeserializeGuard<SkyCluster>>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let api: Api<DeserializeGuard<FilterPolicy>> = Api::all(client.clone());
+    let every: Api<SkyCluster> = Api::all(client.clone());
+    let controller = Controller::new(api, watcher::Config::default());
+    let policies = controller.store();
+    let context = policy::Context {
+        client: client.clone(),
+        clusters,
+    };
+    // A cluster that comes or goes changes which names are unknown.
+    let all = move |_: SkyCluster| -> Vec<ObjectRef<DeserializeGuard<FilterPolicy>>> {
+        policies
+            .state()
+            .iter()
+            .map(|policy| ObjectRef::from_obj(policy.as_ref()))
+            .collect()
+    };
+    controller
+        .watches(every, watcher::Config::default(), all)
+        .with_config(Config::default().concurrency(4))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(policy::reconcile, policy::retry, Arc::new(context))
+        .for_each(|_| future::ready(()))
+}
+
+fn run_unsupported<K: unsupported::NotYet + 'static>(
+    client: &Client,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<K> {
+    Controller::new(Api::<K>::all(client.clone()), watcher::Config::default())
+        .with_config(Config::default().concurrency(4))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(
+            unsupported::reconcile,
+            unsupported::retry,
+            Arc::new(client.clone()),
+        )
+        .for_each(|_| future::ready(()))
+}

@@ -1,0 +1,146 @@
+//! The board: workloads that wait, the last answer to each, and placements that are decided but not yet seen bound.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+use sky_core::decision::{Decision, Outcome};
+use sky_core::queue;
+use sky_core::schedule::Scheduler;
+use sky_core::workload::Workload;
+use sky_crds::SkyJob;
+use tokio::sync::Notify;
+
+use super::round::Sources;
+
+/// A workload that waits, and the last answer to it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// What waits.
+    pub workload: Arc<Workload>,
+    /// What was last decided.
+    pub answer: Option<Arc<Decision>>,
+}
+
+/// Placements by uid that are decided but not yet seen in the host's cache.
+pub(super) type Assumed = BTreeMap<String, (Arc<Workload>, Arc<Decision>)>;
+
+#[derive(Default)]
+struct Slots {
+    waiting: BTreeMap<String, Waiting>,
+    assumed: Assumed,
+}
+
+/// The board.
+#[derive(Default)]
+pub struct Board {
+    slots: Mutex<Slots>,
+    wake: Notify,
+    scheduler: Scheduler,
+}
+
+impl Board {
+    /// Something that a decision reads has changed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Puts a workload on the board, or finds it there. Wakes when it is new or changed.
+    pub fn submit(&self, workload: Workload) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = workload.uid.clone();
+        let known = slots
+            .waiting
+            .get(&uid)
+            .is_some_and(|w| same(&w.workload, &workload));
+        if known || slots.assumed.contains_key(&uid) {
+            return;
+        }
+        slots.waiting.insert(
+            uid,
+            Waiting {
+                workload: Arc::new(workload),
+                answer: None,
+            },
+        );
+        drop(slots);
+        self.wake();
+    }
+
+    /// The last answer to the workload with this uid.
+    #[must_use]
+    pub fn answer(&self, uid: &str) -> Option<Arc<Decision>> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let placed = slots.assumed.get(uid).map(|(_, decision)| decision.clone());
+        placed.or_else(|| slots.waiting.get(uid)?.answer.clone())
+    }
+
+    /// Takes the workload off the board: it is bound, gone, or no longer wants an answer. `bound` keeps its reservation
+    /// until the host's cache shows it.
+    pub fn forget(&self, uid: &str, bound: bool) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = slots.waiting.remove(uid).is_some();
+        let released = !bound && slots.assumed.remove(uid).is_some();
+        drop(slots);
+        if waited || released {
+            self.wake();
+        }
+    }
+
+    /// One round: decides everything that waits, in order. Answers the jobs whose answer changed.
+    pub(super) fn decide(&self, sources: &Sources) -> Vec<ObjectRef<SkyJob>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = &mut *slots;
+        if slots.waiting.is_empty() {
+            // Nothing to decide; what is bound is dropped so that it is not kept for ever.
+            sources.drop_bound(&mut slots.assumed);
+            return Vec::new();
+        }
+        let mut snapshot = sources.snapshot(&mut slots.assumed);
+        let mut order: Vec<(String, Arc<Workload>)> = slots
+            .waiting
+            .iter()
+            .map(|(uid, waiting)| (uid.clone(), waiting.workload.clone()))
+            .collect();
+        order.sort_by_cached_key(|(_, workload)| queue::key(workload));
+        let mut answered = Vec::new();
+        for (uid, workload) in order {
+            let decision = Arc::new(self.scheduler.decide(&workload, &snapshot));
+            let Some(waiting) = slots.waiting.get_mut(&uid) else {
+                continue;
+            };
+            if waiting.answer.as_ref() == Some(&decision) {
+                continue;
+            }
+            waiting.answer = Some(decision.clone());
+            answered.push(ObjectRef::new(&workload.name).within(&workload.namespace));
+            if let Outcome::Placed(parts) = &decision.outcome {
+                for (cluster, count) in parts {
+                    snapshot.reserve(cluster, &workload.needs, *count);
+                }
+                slots.waiting.remove(&uid);
+                slots.assumed.insert(uid, (workload, decision));
+            }
+        }
+        answered
+    }
+}
+
+/// Whether a decision about one is a decision about the other.
+fn same(a: &Workload, b: &Workload) -> bool {
+    a.replicas == b.replicas
+        && a.gang == b.gang
+        && a.priority == b.priority
+        && a.labels == b.labels
+        && a.needs == b.needs
+        && a.filters == b.filters
+        && a.preferences == b.preferences
+        && a.tolerations == b.tolerations
+}
+
+#[cfg(test)]
+mod tests;

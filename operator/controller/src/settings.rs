@@ -1,0 +1,33 @@
+//! Flags of the operator. Read by `run`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Schedules jobs over member clusters and runs them there.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sky-operator", version)]
+pub struct Settings {
+    /// Kubeconfig of the host. Without it: the one of the environment, or the pod's own service account.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of that kubeconfig.
+    #[arg(long, requires = "kubeconfig")]
+    pub context: Option<String>,
+    /// The operator's own namespace: member Secrets and the host's identity are read and kept there.
+    #[arg(long, env = "SKY_NAMESPACE", default_value = "sky-system")]
+    pub namespace: String,
+    /// Image of a workload that names none.
+    #[arg(long, env = "SKY_DEFAULT_IMAGE", default_value = "ubuntu:latest")]
+    pub default_image: String,
+    /// Address that answers /livez and /readyz.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub health_addr: SocketAddr,
+    /// SkyJobs that are reconciled at once.
+    #[arg(long, default_value_t = 64)]
+    pub concurrency: u16,
+    /// Log as JSON lines.
+    #[arg(long)]
+    pub log_json: bool,
+}
