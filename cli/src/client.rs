@@ -8,7 +8,7 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-use crate::kubeconfig;
+use crate::{errors, kubeconfig};
 
 /// Field manager of everything the plugin applies.
 pub const FIELD_MANAGER: &str = "kubectl-sky";
@@ -88,7 +88,11 @@ pub fn read_kubeconfig(file: Option<&PathBuf>) -> anyhow::Result<Kubeconfig> {
 /// When the kubeconfig or its context cannot be used. Nothing is sent yet.
 pub async fn host(global: &Global, patience: Patience) -> anyhow::Result<Host> {
     let kubeconfig = read_kubeconfig(global.kubeconfig.as_ref())?;
-    let context = match global.context.clone().or_else(|| kubeconfig.current_context.clone()) {
+    let context = match global
+        .context
+        .clone()
+        .or_else(|| kubeconfig.current_context.clone())
+    {
         Some(context) if !context.is_empty() => context,
         _ => anyhow::bail!("the kubeconfig has no current context; name the host's by --context"),
     };
@@ -124,7 +128,10 @@ pub async fn connect(
         Patience::Streams => None,
     };
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).with_context(|| format!("failed to use context {context:?}"))?;
+    let client = Client::try_from(config).map_err(|error| match error {
+        kube::Error::Auth(_) => anyhow::anyhow!("{}", errors::no_credential(context)),
+        other => anyhow::anyhow!("failed to use context {context:?}: {other}"),
+    })?;
     let connection = Connection {
         client,
         server,
@@ -135,7 +142,8 @@ pub async fn connect(
 
 /// The other end of a mocked connection.
 #[cfg(test)]
-pub type MockServer = tower_test::mock::Handle<http::Request<kube::client::Body>, http::Response<kube::client::Body>>;
+pub type MockServer =
+    tower_test::mock::Handle<http::Request<kube::client::Body>, http::Response<kube::client::Body>>;
 
 /// A connection whose requests a test answers.
 #[cfg(test)]

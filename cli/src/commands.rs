@@ -120,7 +120,11 @@ mod tests {
             "sky apply",
             "sky unjoin",
         ] {
-            assert_eq!(parse(line).map(|_| 0).unwrap_or_else(|error| error.exit_code()), 2, "{line}");
+            assert_eq!(
+                parse(line).map(|_| 0).unwrap_or_else(|error| error.exit_code()),
+                2,
+                "{line}"
+            );
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Document {
     pub place: String,
     /// The object.
     pub object: Value,
+    /// Whether it was one of the original system.
+    pub converted: bool,
 }
 
 impl Files {
@@ -123,9 +125,14 @@ fn one(place: String, value: Value) -> anyhow::Result<Document> {
         (Some(Value::String(kind)), _) => format!(" ({kind})"),
         _ => String::new(),
     };
+    let converted = value.get("apiVersion").is_none();
     let object =
         sky_convert::original::convert(value).with_context(|| format!("failed to convert {place}{named}"))?;
-    Ok(Document { place, object })
+    Ok(Document {
+        place,
+        object,
+        converted,
+    })
 }
 
 fn first_line(text: &str) -> &str {
@@ -144,14 +151,21 @@ mod tests {
         let text = "---\n---\nkind: Job\nmetadata: {name: a}\n---\nkind: List\nitems:\n- {kind: Job, metadata: {name: b}}\n\
                     - {kind: Job, metadata: {name: c}}\n";
         let documents = convert("f.yaml", text).unwrap();
-        let names: Vec<_> = documents.iter().map(|d| d.object["metadata"]["name"].clone()).collect();
+        let names: Vec<_> = documents
+            .iter()
+            .map(|d| d.object["metadata"]["name"].clone())
+            .collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(documents[2].place.ends_with("item 2"), "{}", documents[2].place);
     }
 
     #[test]
     fn json_with_tabs_is_read() {
-        let documents = convert("-", "{\n\t\"kind\": \"Job\",\n\t\"metadata\": {\"name\": \"a\"}\n}").unwrap();
+        let documents = convert(
+            "-",
+            "{\n\t\"kind\": \"Job\",\n\t\"metadata\": {\"name\": \"a\"}\n}",
+        )
+        .unwrap();
         assert_eq!(documents.len(), 1);
     }
 
@@ -159,12 +173,18 @@ mod tests {
     fn a_refusal_names_file_number_kind_and_name() {
         let text = "kind: Job\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\n";
         let error = format!("{:#}", convert("jobs.yaml", text).unwrap_err());
-        assert!(error.starts_with("failed to convert jobs.yaml, document 2 (Pod p): v1 Pod"), "{error}");
+        assert!(
+            error.starts_with("failed to convert jobs.yaml, document 2 (Pod p): v1 Pod"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_text_that_is_no_yaml_is_refused_in_one_line() {
         let error = format!("{:#}", convert("x.yaml", "a: [1\nb: {").unwrap_err());
-        assert!(error.starts_with("failed to parse x.yaml: ") && !error.contains('\n'), "{error}");
+        assert!(
+            error.starts_with("failed to parse x.yaml: ") && !error.contains('\n'),
+            "{error}"
+        );
     }
 }

@@ -76,13 +76,17 @@ fn explain_status(status: &Status, connection: &Connection) -> String {
         401 => format!(
             "{server} does not accept the credential of context {context:?}; log in again, or renew it in the kubeconfig"
         ),
-        403 => format!("{message}; ask an administrator of {server} for that right, or use another --context"),
+        403 => {
+            format!("{message}; ask an administrator of {server} for that right, or use another --context")
+        }
         404 if lacks_kind(status) => format!(
             "{server} does not have Sky Manager's resource definitions; is {context:?} the host's context? To install them: kubectl apply -f crds/manifests"
         ),
         409 if status.message.starts_with("Apply failed") => format!(
             "{message}; another field manager owns these fields: change them there, or leave them out of the document"
         ),
+        // Apply answers 500 for a field that the kind does not have.
+        500 if message.contains("field not declared in schema") => message,
         429 | 500..=599 => format!("{server} answered {}: {message}; try again", status.code),
         _ => message,
     }
@@ -98,6 +102,9 @@ fn lacks_kind(status: &Status) -> bool {
 
 fn explain_transport(error: &kube::Error, connection: &Connection) -> String {
     let Connection { server, context, .. } = connection;
+    if matches!(error, kube::Error::Auth(_)) {
+        return no_credential(context);
+    }
     let mut deepest = error.to_string();
     let mut cause = error.source();
     let mut kind = None;
@@ -113,15 +120,27 @@ fn explain_transport(error: &kube::Error, connection: &Connection) -> String {
         Some(io::ErrorKind::ConnectionRefused) => format!(
             "cannot reach {server} (context {context:?}): connection refused; is that API server running, and the address right?"
         ),
+        Some(io::ErrorKind::TimedOut) => silent(connection),
+        _ if deepest.contains("timed out") || deepest.contains("deadline") => silent(connection),
         _ if deepest.contains("certificate") => format!(
             "cannot trust {server} (context {context:?}): {deepest}; the kubeconfig's certificate-authority must be the one of this server"
         ),
         Some(_) => format!("cannot reach {server} (context {context:?}): {deepest}"),
-        None if deepest.contains("timed out") || deepest.contains("deadline") => {
-            format!("cannot reach {server} (context {context:?}): it does not answer in time")
-        }
         None => format!("{deepest} (server {server}, context {context:?})"),
     }
+}
+
+fn silent(connection: &Connection) -> String {
+    let Connection { server, context, .. } = connection;
+    format!("cannot reach {server} (context {context:?}): it does not answer in time")
+}
+
+/// The library's own message would show what the credential command printed.
+#[must_use]
+pub fn no_credential(context: &str) -> String {
+    format!(
+        "the credential of context {context:?} could not be had: its command, provider or file failed; try kubectl --context {context} version"
+    )
 }
 
 /// Whether the object is not there.
@@ -181,6 +200,9 @@ mod tests {
         let (connection, _server) = mock("host");
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let line = explain(&kube::Error::Service(Box::new(refused)), &connection);
-        assert!(line.contains("https://host") && line.contains("refused"), "{line}");
+        assert!(
+            line.contains("https://host") && line.contains("refused"),
+            "{line}"
+        );
     }
 }

@@ -44,8 +44,15 @@ pub fn server(kubeconfig: &Kubeconfig, context: &str) -> anyhow::Result<String> 
 fn entry<'a>(kubeconfig: &'a Kubeconfig, context: &str) -> anyhow::Result<&'a Context> {
     let found = kubeconfig.contexts.iter().find(|named| named.name == context);
     let Some(named) = found.and_then(|named| named.context.as_ref()) else {
-        let names: Vec<&str> = kubeconfig.contexts.iter().map(|named| named.name.as_str()).collect();
-        bail!("the kubeconfig has no context {context:?}; it has: {}", names.join(", "));
+        let names: Vec<&str> = kubeconfig
+            .contexts
+            .iter()
+            .map(|named| named.name.as_str())
+            .collect();
+        bail!(
+            "the kubeconfig has no context {context:?}; it has: {}",
+            names.join(", ")
+        );
     };
     Ok(named)
 }
@@ -74,7 +81,11 @@ pub fn same_server(one: &str, other: &str) -> bool {
 #[must_use]
 pub fn contexts_of(kubeconfig: &Kubeconfig, wanted: &str) -> Vec<String> {
     let current = kubeconfig.current_context.as_deref().unwrap_or_default();
-    let mut names: Vec<String> = kubeconfig.contexts.iter().map(|named| named.name.clone()).collect();
+    let mut names: Vec<String> = kubeconfig
+        .contexts
+        .iter()
+        .map(|named| named.name.clone())
+        .collect();
     names.retain(|name| server(kubeconfig, name).is_ok_and(|reached| same_server(&reached, wanted)));
     names.sort_by_key(|name| name != current);
     names
@@ -134,7 +145,10 @@ pub fn inline_cluster(cluster: &Cluster) -> anyhow::Result<Cluster> {
             "it has insecure-skip-tls-verify; give the cluster entry a certificate-authority instead, so that the server can be trusted"
         );
     }
-    let authority = match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
+    let authority = match (
+        &cluster.certificate_authority_data,
+        &cluster.certificate_authority,
+    ) {
         (Some(data), _) if !data.is_empty() => Some(data.clone()),
         (_, Some(file)) if !file.is_empty() => Some(STANDARD.encode(read("certificate-authority", file)?)),
         _ => None,
@@ -202,13 +216,21 @@ pub fn vetted(text: &str) -> anyhow::Result<Kubeconfig> {
     let Ok(kubeconfig) = Kubeconfig::from_yaml(text) else {
         bail!("it is not a kubeconfig");
     };
-    for cluster in kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref()) {
+    for cluster in kubeconfig
+        .clusters
+        .iter()
+        .filter_map(|named| named.cluster.as_ref())
+    {
         if cluster.certificate_authority.is_some() {
             bail!("it names a certificate file; certificates must be inline");
         }
         inline_cluster(cluster)?;
     }
-    for user in kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref()) {
+    for user in kubeconfig
+        .auth_infos
+        .iter()
+        .filter_map(|named| named.auth_info.as_ref())
+    {
         if user.token_file.is_some() || user.client_certificate.is_some() || user.client_key.is_some() {
             bail!("it names files; credentials must be inline");
         }

@@ -44,7 +44,10 @@ pub async fn pods(
         match client::connect(&host.kubeconfig, &context, Patience::Streams).await {
             Ok((connection, _)) => match list(&connection, namespace, uid).await {
                 Ok(pods) => return Ok(Pods { connection, pods }),
-                Err(error) => tried.push(format!("by context {context:?}: {}", explain(&error, &connection))),
+                Err(error) => tried.push(format!(
+                    "by context {context:?}: {}",
+                    explain(&error, &connection)
+                )),
             },
             Err(error) => tried.push(format!("{error:#}")),
         }
@@ -56,11 +59,18 @@ pub async fn pods(
     match by_secret(host, operator_namespace, cluster).await {
         Ok(connection) => match list(&connection, namespace, uid).await {
             Ok(pods) => return Ok(Pods { connection, pods }),
-            Err(error) => tried.push(format!("by the member's Secret: {}", explain(&error, &connection))),
+            Err(error) => tried.push(format!(
+                "by the member's Secret: {}",
+                explain(&error, &connection)
+            )),
         },
         Err(error) => tried.push(format!("{error:#}")),
     }
-    anyhow::bail!("failed to reach cluster {name}{}: {}", unready(cluster), tried.join("; "))
+    anyhow::bail!(
+        "failed to reach cluster {name}{}: {}",
+        unready(cluster),
+        tried.join("; ")
+    )
 }
 
 async fn list(connection: &Connection, namespace: &str, uid: &str) -> Result<Vec<Pod>, kube::Error> {
@@ -98,8 +108,11 @@ async fn by_secret(host: &Host, namespace: &str, cluster: &SkyCluster) -> anyhow
     let Some(text) = data.and_then(|data| std::str::from_utf8(&data.0).ok()) else {
         anyhow::bail!("{place} has no text under {key}");
     };
-    let member: Kubeconfig = kubeconfig::vetted(text).map_err(|error| anyhow::anyhow!("{place}: {error:#}"))?;
-    let context = access.and_then(|access| access.context.clone()).or_else(|| member.current_context.clone());
+    let member: Kubeconfig =
+        kubeconfig::vetted(text).map_err(|error| anyhow::anyhow!("{place}: {error:#}"))?;
+    let context = access
+        .and_then(|access| access.context.clone())
+        .or_else(|| member.current_context.clone());
     let (mut connection, _) =
         client::connect(&member, &context.unwrap_or_default(), Patience::Streams).await?;
     connection.context = place;
@@ -109,10 +122,16 @@ async fn by_secret(host: &Host, namespace: &str, cluster: &SkyCluster) -> anyhow
 /// What the operator says of a cluster that is not ready, to go with an error.
 fn unready(cluster: &SkyCluster) -> String {
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice());
-    let ready = conditions.unwrap_or_default().iter().find(|condition| condition.type_ == "Ready");
+    let ready = conditions
+        .unwrap_or_default()
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
     match ready {
         Some(ready) if ready.status != "True" => {
-            format!(" (not Ready since {}: {})", ready.last_transition_time.0, ready.message)
+            format!(
+                " (not Ready since {}: {})",
+                ready.last_transition_time.0, ready.message
+            )
         }
         _ => String::new(),
     }

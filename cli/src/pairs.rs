@@ -13,7 +13,9 @@ pub fn map(flag: &str, values: &[String]) -> anyhow::Result<BTreeMap<String, Str
         .chunks(2)
         .map(|pair| match pair {
             [key, value] if !key.is_empty() => Ok((key.clone(), value.clone())),
-            _ => Err(usage(format!("{flag} needs a key and a value, such as {flag} KEY VALUE"))),
+            _ => Err(usage(format!(
+                "{flag} needs a key and a value, such as {flag} KEY VALUE"
+            ))),
         })
         .collect()
 }

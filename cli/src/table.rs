@@ -57,7 +57,9 @@ fn shown(cell: &str) -> String {
     if cell.is_empty() {
         return "<none>".to_owned();
     }
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    cell.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// Time since then, as kubectl shortens it: `5s`, `3m20s`, `47m`, `5h10m`, `3d4h`, `12d`.

@@ -42,7 +42,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             }
         }
     }
-    anyhow::ensure!(refused == 0, "{refused} of {} documents were not applied", documents.len());
+    anyhow::ensure!(
+        refused == 0,
+        "{refused} of {} documents were not applied",
+        documents.len()
+    );
     Ok(())
 }
 
@@ -71,6 +75,11 @@ pub async fn apply(host: &Host, document: &Document, dry_run: bool) -> anyhow::R
         .patch(name, &params, &Patch::Apply(&object))
         .await
         .at(&host.connection, format!("apply {}", kind.reference(name)))?;
+    if kind == Kind::Cluster && document.converted && !dry_run {
+        output::note(&format!(
+            "cluster {name} needs a credential, which its document does not have: kubectl sky join {name} --from-context CONTEXT"
+        ));
+    }
     Ok(kind.reference(name))
 }
 

@@ -65,7 +65,10 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             Err(error) => {
                 failed += 1;
                 let error = Err::<(), _>(error).at(at, format!("delete {reference}")).err();
-                output::note(&format!("error: {:#}", error.unwrap_or_else(|| anyhow::anyhow!("failed"))));
+                output::note(&format!(
+                    "error: {:#}",
+                    error.unwrap_or_else(|| anyhow::anyhow!("failed"))
+                ));
             }
         }
     }
@@ -117,9 +120,15 @@ pub fn still_there(kind: Kind, object: &DynamicObject) -> String {
         .and_then(|conditions| conditions.as_array())
         .into_iter()
         .flatten()
-        .filter(|condition| condition.pointer("/status").is_some_and(|status| status != "True" || {
-            condition.pointer("/type").is_some_and(|kind| kind == "Reconciling" || kind == "Stalled")
-        }))
+        .filter(|condition| {
+            condition.pointer("/status").is_some_and(|status| {
+                status != "True" || {
+                    condition
+                        .pointer("/type")
+                        .is_some_and(|kind| kind == "Reconciling" || kind == "Stalled")
+                }
+            })
+        })
         .filter_map(|condition| condition.pointer("/message").and_then(|message| message.as_str()))
         .find(|message| !message.is_empty())
         .map(|message| format!(": {message}"))

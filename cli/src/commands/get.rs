@@ -102,7 +102,10 @@ async fn read(host: &Host, args: &Args) -> anyhow::Result<(Vec<DynamicObject>, V
     if args.names.is_empty() {
         let mut params = ListParams::default();
         params.label_selector.clone_from(&args.selector);
-        let list = api.list(&params).await.at(at, format!("list {}", resource.plural))?;
+        let list = api
+            .list(&params)
+            .await
+            .at(at, format!("list {}", resource.plural))?;
         let types = |mut object: DynamicObject| {
             object.types = Some(kube::core::TypeMeta {
                 api_version: resource.api_version.clone(),
@@ -115,7 +118,11 @@ async fn read(host: &Host, args: &Args) -> anyhow::Result<(Vec<DynamicObject>, V
     let mut objects = Vec::new();
     let mut missing = Vec::new();
     for name in &args.names {
-        match api.get(name).await.at(at, format!("get {}", args.kind.reference(name))) {
+        match api
+            .get(name)
+            .await
+            .at(at, format!("get {}", args.kind.reference(name)))
+        {
             Ok(object) => objects.push(object),
             Err(error) => missing.push(format!("{error:#}")),
         }
@@ -137,7 +144,10 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_told_as_kubectl_tells_it() {
-        assert_eq!(nothing(Kind::Job, false, "dev"), "No resources found in dev namespace.");
+        assert_eq!(
+            nothing(Kind::Job, false, "dev"),
+            "No resources found in dev namespace."
+        );
         assert_eq!(nothing(Kind::Job, true, "dev"), "No resources found");
         assert_eq!(nothing(Kind::Cluster, false, "dev"), "No resources found");
     }

@@ -44,7 +44,12 @@ pub struct Args {
     #[arg(required_unless_present = "all_contexts", conflicts_with = "all_contexts")]
     name: Option<String>,
     /// Context that reaches the cluster
-    #[arg(long, value_name = "CONTEXT", required_unless_present = "all_contexts", conflicts_with = "all_contexts")]
+    #[arg(
+        long,
+        value_name = "CONTEXT",
+        required_unless_present = "all_contexts",
+        conflicts_with = "all_contexts"
+    )]
     from_context: Option<String>,
     /// Join every context except the host's
     #[arg(long)]
@@ -132,7 +137,12 @@ async fn all(global: &Global, options: &Options) -> anyhow::Result<()> {
     let (from, joined, labels) = (&from, &joined, &labels);
     let host = &host.connection;
     let mut outcomes = futures::stream::iter(&candidates)
-        .map(|candidate| async move { (candidate, candidate_steps(host, from, candidate, options, labels, joined).await) })
+        .map(|candidate| async move {
+            (
+                candidate,
+                candidate_steps(host, from, candidate, options, labels, joined).await,
+            )
+        })
         .buffered(AT_ONCE);
     let mut names = Vec::new();
     let mut failed = 0_usize;
@@ -155,7 +165,11 @@ async fn all(global: &Global, options: &Options) -> anyhow::Result<()> {
         output::note("the kubeconfig has no context besides the host's own, which is joined only when named");
     }
     let told = ready::tell(host, &names, Duration::from_secs(options.wait)).await;
-    anyhow::ensure!(failed == 0, "{failed} of {} contexts were not joined", candidates.len());
+    anyhow::ensure!(
+        failed == 0,
+        "{failed} of {} contexts were not joined",
+        candidates.len()
+    );
     told
 }
 
@@ -191,9 +205,18 @@ async fn steps(
 ) -> anyhow::Result<()> {
     let Wanted { name, context, .. } = *wanted;
     let cluster = kubeconfig::cluster(from, context)?;
-    let inlined = kubeconfig::inline_cluster(cluster).with_context(|| format!("context {context:?} cannot be used"))?;
+    let inlined =
+        kubeconfig::inline_cluster(cluster).with_context(|| format!("context {context:?} cannot be used"))?;
     let server = inlined.server.clone().unwrap_or_default();
     joined.allows(name, &server)?;
+    let copied = match wanted.options.admin_credential {
+        true => Some(
+            kubeconfig::user(from, context)
+                .and_then(kubeconfig::inline_user)
+                .with_context(|| format!("the credential of context {context:?} cannot be copied"))?,
+        ),
+        false => None,
+    };
     let (member, _) = client::connect(from, context, Patience::Calls).await?;
     let version = member
         .client
@@ -201,9 +224,16 @@ async fn steps(
         .await
         .at(&member, format!("reach cluster {name}"))?;
     output::line(&format!("{name}: Kubernetes {} at {server}", version.git_version))?;
-    let (user_name, user, renewal) = credential(from, &member, wanted).await?;
+    let (user_name, user, renewal) = credential(&member, wanted, copied).await?;
     let kubeconfig = kubeconfig::for_member(name, &user_name, inlined, user);
-    register::write(host, wanted.options, name, &kubeconfig, renewal.as_ref()).await?;
+    register::write(
+        host,
+        wanted.options,
+        (name, &server),
+        &kubeconfig,
+        renewal.as_ref(),
+    )
+    .await?;
     register::cluster(host, name, &server, wanted.labels).await?;
     output::line(&format!(
         "{name}: written on the host: SkyCluster {name}, Secret {}/{}",
@@ -213,17 +243,19 @@ async fn steps(
     Ok(())
 }
 
-/// The account's token, or with --admin-credential the context's own credential.
+/// The account's token, or what was copied of the context; the name goes with it.
 async fn credential(
-    from: &Kubeconfig,
     member: &Connection,
     wanted: &Wanted<'_>,
+    copied: Option<AuthInfo>,
 ) -> anyhow::Result<(String, AuthInfo, Option<Renewal>)> {
-    let Wanted { name, context, options, .. } = *wanted;
-    if options.admin_credential {
-        let user = kubeconfig::user(from, context)
-            .and_then(kubeconfig::inline_user)
-            .with_context(|| format!("the credential of context {context:?} cannot be copied"))?;
+    let Wanted {
+        name,
+        context,
+        options,
+        ..
+    } = *wanted;
+    if let Some(user) = copied {
         output::line(&format!(
             "{name}: the operator gets the credential of context {context:?}, with all its rights; it is not renewed"
         ))?;

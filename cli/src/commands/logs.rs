@@ -62,7 +62,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let host = client::host(global, Patience::Calls).await?;
     let job = placed_job(&host, &name, &args).await?;
     let replicas = wanted(&job, &args)?;
-    let sources = sources(&host, &job, &replicas, &args).await?;
+    let (sources, unreachable) = sources(&host, &job, &replicas, &args).await?;
     let options = stream::Options {
         follow: args.follow,
         tail: args.tail,
@@ -74,9 +74,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     } else {
         stream::print(sources, &options).await?
     };
-    if missing == replicas.len() {
-        anyhow::bail!("no replica of job {name} has logs");
-    }
+    anyhow::ensure!(missing < replicas.len(), "no replica of job {name} has logs");
+    anyhow::ensure!(
+        unreachable == 0,
+        "the logs of {unreachable} clusters of job {name} are missing"
+    );
     Ok(())
 }
 
@@ -98,7 +100,10 @@ async fn placed_job(host: &Host, name: &str, args: &Args) -> anyhow::Result<SkyJ
     let api: Api<SkyJob> = Api::namespaced(host.connection.client.clone(), &host.namespace);
     let mut told = None;
     loop {
-        let job = api.get(name).await.at(&host.connection, format!("get job {name}"))?;
+        let job = api
+            .get(name)
+            .await
+            .at(&host.connection, format!("get job {name}"))?;
         if !select::shares(&job).is_empty() {
             return Ok(job);
         }
@@ -136,16 +141,28 @@ fn wanted(job: &SkyJob, args: &Args) -> anyhow::Result<Vec<Replica>> {
     Ok(replicas)
 }
 
-/// Where each replica's log comes from. A member that cannot be reached takes only its own replicas' logs away.
-async fn sources(host: &Host, job: &SkyJob, replicas: &[Replica], args: &Args) -> anyhow::Result<Vec<Source>> {
+/// Where each replica's log comes from, and how many members cannot be reached; such a one takes only its own
+/// replicas' logs away.
+async fn sources(
+    host: &Host,
+    job: &SkyJob,
+    replicas: &[Replica],
+    args: &Args,
+) -> anyhow::Result<(Vec<Source>, usize)> {
     let names: BTreeSet<&str> = replicas.iter().map(|replica| replica.cluster.as_str()).collect();
     let clusters: Api<SkyCluster> = Api::all(host.connection.client.clone());
     let uid = job.uid().unwrap_or_default();
     let mut reached = BTreeMap::new();
     let mut failures = Vec::new();
     for name in &names {
-        let pods = match clusters.get(name).await.at(&host.connection, format!("get cluster {name}")) {
-            Ok(cluster) => member::pods(host, &args.operator_namespace, &cluster, &host.namespace, &uid).await,
+        let pods = match clusters
+            .get(name)
+            .await
+            .at(&host.connection, format!("get cluster {name}"))
+        {
+            Ok(cluster) => {
+                member::pods(host, &args.operator_namespace, &cluster, &host.namespace, &uid).await
+            }
             Err(error) => Err(error),
         };
         match pods {
@@ -158,8 +175,10 @@ async fn sources(host: &Host, job: &SkyJob, replicas: &[Replica], args: &Args) -
     if reached.is_empty() {
         anyhow::bail!("{}", failures.join("; "));
     }
-    failures.iter().for_each(|failure| output::note(&format!("warning: {failure}")));
-    Ok(replicas
+    failures
+        .iter()
+        .for_each(|failure| output::note(&format!("warning: {failure}")));
+    let sources = replicas
         .iter()
         .filter_map(|replica| {
             let pods = reached.get(&replica.cluster)?;
@@ -172,7 +191,8 @@ async fn sources(host: &Host, job: &SkyJob, replicas: &[Replica], args: &Args) -
                 told: select::cluster_reason(job, &replica.cluster),
             })
         })
-        .collect())
+        .collect();
+    Ok((sources, failures.len()))
 }
 
 #[cfg(test)]

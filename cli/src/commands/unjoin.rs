@@ -10,9 +10,9 @@ use kube::{Api, ResourceExt as _};
 use sky_crds::names::SERVER_ANNOTATION;
 use tokio::time::Instant;
 
+use super::OPERATOR_NAMESPACE;
 use super::delete::{still_there, wait_gone};
 use super::join::{account, register};
-use super::OPERATOR_NAMESPACE;
 use crate::client::{self, Connection, Global, Host, Patience};
 use crate::errors::{At, is_not_found};
 use crate::kinds::Kind;
@@ -55,7 +55,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         None => host.kubeconfig.clone(),
     };
     let server = delete_cluster(&host.connection, &args).await?;
-    delete_secret(&host.connection, &args).await?;
+    let recorded = delete_secret(&host.connection, &args).await?;
+    let server = server.or(recorded);
     if args.keep_member_account {
         return Ok(output::line(&format!(
             "{}: service account {} left on the member",
@@ -112,16 +113,21 @@ async fn delete_cluster(host: &Connection, args: &Args) -> anyhow::Result<Option
     Ok(cluster.annotations().get(SERVER_ANNOTATION).cloned())
 }
 
-async fn delete_secret(host: &Connection, args: &Args) -> anyhow::Result<()> {
+/// Deletes the Secret; the server that join recorded on it is the result, when the user may read it.
+async fn delete_secret(host: &Connection, args: &Args) -> anyhow::Result<Option<String>> {
     let secret = register::secret_name(&args.name);
     let place = format!("{}/{secret}", args.operator_namespace);
     let api: Api<Secret> = Api::namespaced(host.client.clone(), &args.operator_namespace);
+    let recorded = match api.get_metadata(&secret).await {
+        Ok(metadata) => metadata.annotations().get(SERVER_ANNOTATION).cloned(),
+        Err(_) => None,
+    };
     match api.delete(&secret, &DeleteParams::default()).await {
         Ok(_) => output::line(&format!("{}: Secret {place} deleted", args.name))?,
         Err(error) if is_not_found(&error) => {}
         Err(error) => Err(error).at(host, format!("delete Secret {place}"))?,
     }
-    Ok(())
+    Ok(recorded)
 }
 
 /// A connection to the member, by the context named, else by one of the same server.
@@ -137,7 +143,10 @@ async fn member(
             if let Some(server) = server
                 && !kubeconfig::same_server(&reached, server)
             {
-                anyhow::bail!("context {context:?} reaches {reached}, but {} is {server}", args.name);
+                anyhow::bail!(
+                    "context {context:?} reaches {reached}, but {} is {server}",
+                    args.name
+                );
             }
             Some(context.clone())
         }

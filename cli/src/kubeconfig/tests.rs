@@ -67,7 +67,12 @@ fn contexts_that_miss_something_are_named() {
             .to_string()
             .contains("it has: x, broken")
     );
-    assert!(server(&kubeconfig, "broken").unwrap_err().to_string().contains("\"none\""));
+    assert!(
+        server(&kubeconfig, "broken")
+            .unwrap_err()
+            .to_string()
+            .contains("\"none\"")
+    );
 }
 
 #[test]
@@ -94,7 +99,10 @@ fn files_are_inlined() {
     let cluster = inline_cluster(&authority).unwrap();
     assert_eq!(cluster.certificate_authority_data.as_deref(), Some("Q0E="));
     let text = serde_saphyr::to_string(&for_member("m", "sky-manager", cluster, user)).unwrap();
-    assert!(text.contains("secret") && text.contains("Q1JU") && text.contains("S0VZ"), "{text}");
+    assert!(
+        text.contains("secret") && text.contains("Q1JU") && text.contains("S0VZ"),
+        "{text}"
+    );
     assert!(!text.contains(&directory.path().display().to_string()), "{text}");
     assert_eq!(vetted(&text).unwrap().current_context.as_deref(), Some("m"));
 }
@@ -102,7 +110,10 @@ fn files_are_inlined() {
 #[test]
 fn commands_and_other_credentials_that_cannot_be_copied_are_refused() {
     for (user, reason) in [
-        ("{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws}}", "exec"),
+        (
+            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws}}",
+            "exec",
+        ),
         ("{auth-provider: {name: gcp}}", "auth-provider"),
         ("{username: a, password: b}", "password"),
         ("{token: t, as: root}", "impersonates"),
@@ -111,7 +122,10 @@ fn commands_and_other_credentials_that_cannot_be_copied_are_refused() {
         ("{tokenFile: /does/not/exist}", "/does/not/exist"),
     ] {
         let kubeconfig = parsed(user);
-        let error = format!("{:#}", inline_user(super::user(&kubeconfig, "x").unwrap()).unwrap_err());
+        let error = format!(
+            "{:#}",
+            inline_user(super::user(&kubeconfig, "x").unwrap()).unwrap_err()
+        );
         assert!(error.contains(reason), "{user}: {error}");
     }
 }

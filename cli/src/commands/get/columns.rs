@@ -33,7 +33,13 @@ pub struct Options {
 pub fn table(kind: Kind, objects: &[Value], options: Options) -> Table {
     let (plain, wide): (&[&'static str], &[&'static str]) = match kind {
         Kind::Cluster => (
-            &["MANAGER", "READY", "NODES", "CPU(FREE/ALLOC)", "MEMORY(FREE/ALLOC)"],
+            &[
+                "MANAGER",
+                "READY",
+                "NODES",
+                "CPU(FREE/ALLOC)",
+                "MEMORY(FREE/ALLOC)",
+            ],
             &["VERSION", "LABELS", "MESSAGE"],
         ),
         Kind::Job => (
@@ -41,7 +47,10 @@ pub fn table(kind: Kind, objects: &[Value], options: Options) -> Table {
             &["PENDING", "RUNNING", "FAILED", "MESSAGE"],
         ),
         Kind::Deployment => (&["PHASE", "READY", "CLUSTERS", "REASON"], &["UPDATED", "MESSAGE"]),
-        Kind::Policy => (&["INCLUDE", "EXCLUDE", "SELECTOR"], &["MATCHED", "EVICTED", "UNKNOWN"]),
+        Kind::Policy => (
+            &["INCLUDE", "EXCLUDE", "SELECTOR"],
+            &["MATCHED", "EVICTED", "UNKNOWN"],
+        ),
         Kind::Namespace => (&["READY", "CLUSTERS"], &["MESSAGE"]),
     };
     let mut headers = Vec::new();
@@ -57,7 +66,8 @@ pub fn table(kind: Kind, objects: &[Value], options: Options) -> Table {
             value.and_then(Value::as_str).unwrap_or_default()
         };
         let created = metadata("creationTimestamp").parse().ok();
-        let (cells, more) = cells(kind, object).unwrap_or_else(|| (vec!["<unreadable>".to_owned()], Vec::new()));
+        let (cells, more) =
+            cells(kind, object).unwrap_or_else(|| (vec!["<unreadable>".to_owned()], Vec::new()));
         let mut row = Vec::new();
         row.extend(options.namespaces.then(|| metadata("namespace").to_owned()));
         row.push(metadata("name").to_owned());
@@ -101,7 +111,8 @@ fn cluster(cluster: &SkyCluster) -> Cells {
     ) {
         (None, None) => String::new(),
         (free, all) => {
-            let show = |amount: Option<&Quantity>| amount.map_or_else(|| "?".to_owned(), |amount| show(&amount.0));
+            let show =
+                |amount: Option<&Quantity>| amount.map_or_else(|| "?".to_owned(), |amount| show(&amount.0));
             format!("{}/{}", show(free), show(all))
         }
     };
@@ -152,7 +163,11 @@ fn deployment(deployment: &SkyDeployment) -> Cells {
     (
         vec![
             status.phase.clone().unwrap_or_default(),
-            format!("{}/{}", status.ready_replicas.unwrap_or_default(), deployment.spec.replicas),
+            format!(
+                "{}/{}",
+                status.ready_replicas.unwrap_or_default(),
+                deployment.spec.replicas
+            ),
             status.summary.clone().unwrap_or_default(),
             reason,
         ],
@@ -169,7 +184,10 @@ fn policy(policy: &FilterPolicy) -> Cells {
         (false, None) => filter.include.join(","),
         (false, Some(_)) => format!("{},<by label>", filter.include.join(",")),
     };
-    let selector = match (policy.spec.labels_selector.is_empty(), &policy.spec.workload_selector) {
+    let selector = match (
+        policy.spec.labels_selector.is_empty(),
+        &policy.spec.workload_selector,
+    ) {
         (true, None) => "*".to_owned(),
         (true, Some(_)) => "<expressions>".to_owned(),
         (false, _) => pairs(&policy.spec.labels_selector),
@@ -208,7 +226,10 @@ fn why(conditions: &[Condition], clusters: &[ClusterCounts]) -> (String, String)
     }
     let replicas = || {
         let cluster = clusters.iter().find(|cluster| cluster.reason.is_some())?;
-        Some((cluster.reason.clone()?, cluster.message.clone().unwrap_or_default()))
+        Some((
+            cluster.reason.clone()?,
+            cluster.message.clone().unwrap_or_default(),
+        ))
     };
     told("Failed", "True")
         .or_else(|| told("Stalled", "True"))

@@ -62,9 +62,7 @@ pub async fn ensure(member: &Connection) -> anyhow::Result<()> {
     apply::<Namespace>(member, &Api::all(client()), v1("Namespace", NAMESPACE)).await?;
     let accounts = Api::namespaced(client(), NAMESPACE);
     apply::<ServiceAccount>(member, &accounts, v1("ServiceAccount", NAME)).await?;
-    let role = |kind: &str, name: &str, rules: Value| {
-        json!({"apiVersion": format!("{rbac}/v1"), "kind": kind, "metadata": {"name": name}, "rules": rules})
-    };
+    let role = |kind: &str, name: &str, rules: Value| json!({"apiVersion": format!("{rbac}/v1"), "kind": kind, "metadata": {"name": name}, "rules": rules});
     let binding = |kind: &str, name: &str, role: &str| {
         json!({"apiVersion": format!("{rbac}/v1"), "kind": kind, "metadata": {"name": name},
                "roleRef": {"apiGroup": rbac, "kind": role, "name": name}, "subjects": subjects()})
@@ -85,11 +83,21 @@ async fn apply<K>(member: &Connection, api: &Api<K>, object: Value) -> anyhow::R
 where
     K: Clone + DeserializeOwned + fmt::Debug,
 {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (kind, name) = (text("/kind"), text("/metadata/name"));
-    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
-        .await
-        .at(member, format!("write {kind} {name} on the member"))?;
+    api.patch(
+        &name,
+        &PatchParams::apply(FIELD_MANAGER).force(),
+        &Patch::Apply(&object),
+    )
+    .await
+    .at(member, format!("write {kind} {name} on the member"))?;
     Ok(())
 }
 
@@ -137,9 +145,7 @@ where
     K: Clone + DeserializeOwned + fmt::Debug,
 {
     match api.delete(name, &DeleteParams::default()).await {
-        Err(error) if !is_not_found(&error) => {
-            Err(error).at(member, format!("delete {name} on the member"))
-        }
+        Err(error) if !is_not_found(&error) => Err(error).at(member, format!("delete {name} on the member")),
         _ => Ok(()),
     }
 }

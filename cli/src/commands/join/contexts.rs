@@ -23,7 +23,10 @@ pub(super) fn candidates(kubeconfig: &Kubeconfig, host: &str, joined: &Joined) -
     for named in &kubeconfig.contexts {
         let context = named.name.clone();
         let server = kubeconfig::server(kubeconfig, &context);
-        if server.as_ref().is_ok_and(|server| kubeconfig::same_server(server, host)) {
+        if server
+            .as_ref()
+            .is_ok_and(|server| kubeconfig::same_server(server, host))
+        {
             continue;
         }
         let name = match server {
@@ -45,7 +48,10 @@ fn choose(
     taken: &BTreeMap<String, String>,
     servers: &[(String, String)],
 ) -> Result<String, String> {
-    if let Some((_, first)) = servers.iter().find(|(other, _)| kubeconfig::same_server(other, server)) {
+    if let Some((_, first)) = servers
+        .iter()
+        .find(|(other, _)| kubeconfig::same_server(other, server))
+    {
         return Err(format!("it reaches the same server as context {first:?}"));
     }
     let name = match joined.name_of(server) {

@@ -45,14 +45,21 @@ pub(super) async fn tell(host: &Connection, names: &[&str], wait: Duration) -> a
             )),
         }
     }
-    anyhow::ensure!(not_ready.is_empty(), "joined, but not Ready: {}", not_ready.join(", "));
+    anyhow::ensure!(
+        not_ready.is_empty(),
+        "joined, but not Ready: {}",
+        not_ready.join(", ")
+    );
     Ok(())
 }
 
 async fn look(host: &Connection, name: &str, end: Instant) -> anyhow::Result<Found> {
     let api: Api<SkyCluster> = Api::all(host.client.clone());
     loop {
-        let cluster = api.get(name).await.at(host, format!("look at SkyCluster {name}"))?;
+        let cluster = api
+            .get(name)
+            .await
+            .at(host, format!("look at SkyCluster {name}"))?;
         let found = judge(&cluster);
         if matches!(found, Found::Ready(_)) || Instant::now() >= end {
             return Ok(found);
@@ -63,8 +70,13 @@ async fn look(host: &Connection, name: &str, end: Instant) -> anyhow::Result<Fou
 
 fn judge(cluster: &SkyCluster) -> Found {
     let status = cluster.status.clone().unwrap_or_default();
-    let looked = status.observed_generation.is_some_and(|seen| Some(seen) >= cluster.metadata.generation);
-    let ready: Option<&Condition> = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let looked = status
+        .observed_generation
+        .is_some_and(|seen| Some(seen) >= cluster.metadata.generation);
+    let ready: Option<&Condition> = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
     match ready {
         Some(ready) if looked && ready.status == "True" => Found::Ready(summary(&status)),
         Some(ready) => Found::NotReady(format!("{}: {}", ready.reason, ready.message)),
@@ -102,9 +114,18 @@ mod tests {
 
     #[test]
     fn only_a_look_at_this_generation_counts() {
-        assert_eq!(judge(&cluster(json!({"observedGeneration": -1}))), Found::NotLooked);
-        assert_eq!(judge(&cluster(ready("False", 2))), Found::NotReady("Probed: words".into()));
-        assert_eq!(judge(&cluster(ready("True", 1))), Found::NotReady("Probed: words".into()));
+        assert_eq!(
+            judge(&cluster(json!({"observedGeneration": -1}))),
+            Found::NotLooked
+        );
+        assert_eq!(
+            judge(&cluster(ready("False", 2))),
+            Found::NotReady("Probed: words".into())
+        );
+        assert_eq!(
+            judge(&cluster(ready("True", 1))),
+            Found::NotReady("Probed: words".into())
+        );
         assert_eq!(
             judge(&cluster(ready("True", 2))),
             Found::Ready("v1.36.0, 2 nodes, 31.5 cpu free, 63Gi memory free".into())

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use sky_crds::names::{
-    GROUP, SECRET_MEMBER_LABEL, SERVER_ANNOTATION, SERVICE_ACCOUNT_ANNOTATION, TOKEN_SECONDS_ANNOTATION, VERSION,
-};
 use sky_crds::SkyCluster;
+use sky_crds::names::{
+    GROUP, SECRET_MEMBER_LABEL, SERVER_ANNOTATION, SERVICE_ACCOUNT_ANNOTATION, TOKEN_SECONDS_ANNOTATION,
+    VERSION,
+};
 
 use super::Options;
 use crate::client::{Connection, FIELD_MANAGER};
@@ -53,7 +56,10 @@ impl Joined {
     #[must_use]
     pub fn name_of(&self, server: &str) -> Option<&str> {
         let of = |known: &Option<String>| known.as_ref().is_some_and(|known| same_server(known, server));
-        self.0.iter().find(|(_, known)| of(known)).map(|(name, _)| name.as_str())
+        self.0
+            .iter()
+            .find(|(_, known)| of(known))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Whether this server may have this name: a server counted twice would be filled twice, and a name that changed
@@ -70,7 +76,9 @@ impl Joined {
             );
         }
         match self.name_of(server) {
-            Some(other) if other != name => anyhow::bail!("{server} is a member already, under the name {other}"),
+            Some(other) if other != name => {
+                anyhow::bail!("{server} is a member already, under the name {other}")
+            }
             _ => Ok(()),
         }
     }
@@ -93,12 +101,16 @@ pub async fn check(host: &Connection, operator_namespace: &str) -> anyhow::Resul
     let namespaces: Api<Namespace> = Api::all(host.client.clone());
     match namespaces.get_metadata(operator_namespace).await {
         Err(error) if is_not_found(&error) => {
-            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": operator_namespace}});
+            let namespace =
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": operator_namespace}});
             let params = PatchParams::apply(FIELD_MANAGER);
             namespaces
                 .patch(operator_namespace, &params, &Patch::Apply(&namespace))
                 .await
-                .at(host, format!("make the operator's namespace {operator_namespace}"))?;
+                .at(
+                    host,
+                    format!("make the operator's namespace {operator_namespace}"),
+                )?;
         }
         // Who may not read namespaces may still write the Secret.
         _ => rights(host, operator_namespace).await?,
@@ -158,17 +170,26 @@ async fn rights(host: &Connection, operator_namespace: &str) -> anyhow::Result<(
 pub async fn write(
     host: &Connection,
     options: &Options,
-    name: &str,
+    (name, server): (&str, &str),
     kubeconfig: &Kubeconfig,
     renewal: Option<&Renewal>,
 ) -> anyhow::Result<()> {
     let text = serde_saphyr::to_string(kubeconfig).context("failed to write the member's kubeconfig")?;
-    let secret = secret(&options.operator_namespace, name, &text, renewal);
+    let mut secret = secret(&options.operator_namespace, name, &text, renewal);
+    // So that unjoin finds the member also when the SkyCluster is gone.
+    secret["metadata"]["annotations"][SERVER_ANNOTATION] = json!(server);
     let name = secret_name(name);
     Api::<Secret>::namespaced(host.client.clone(), &options.operator_namespace)
-        .patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&secret))
+        .patch(
+            &name,
+            &PatchParams::apply(FIELD_MANAGER).force(),
+            &Patch::Apply(&secret),
+        )
         .await
-        .at(host, format!("write Secret {}/{name}", options.operator_namespace))?;
+        .at(
+            host,
+            format!("write Secret {}/{name}", options.operator_namespace),
+        )?;
     Ok(())
 }
 
@@ -226,7 +247,9 @@ pub async fn cluster(
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PostParams::default()
             };
-            api.create(&params, &serde_json::from_value(object)?).await.at(host, &doing)?;
+            api.create(&params, &serde_json::from_value(object)?)
+                .await
+                .at(host, &doing)?;
         }
         other => {
             other.at(host, &doing)?;

@@ -103,15 +103,19 @@ pub(super) fn why_unplaced(job: &SkyJob) -> String {
 /// Whether waiting for a placement makes no sense.
 pub(super) fn is_over(job: &SkyJob) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.as_slice());
-    conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")
+    conditions.unwrap_or_default().iter().any(|condition| {
+        matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+    })
 }
 
 /// What the status says of a job's replicas on one cluster.
 pub(super) fn cluster_reason(job: &SkyJob, cluster: &str) -> Option<String> {
-    let counts = job.status.as_ref()?.clusters.iter().find(|counts| counts.cluster == cluster)?;
+    let counts = job
+        .status
+        .as_ref()?
+        .clusters
+        .iter()
+        .find(|counts| counts.cluster == cluster)?;
     match (&counts.reason, &counts.message) {
         (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
         (Some(one), None) | (None, Some(one)) => Some(one.clone()),
@@ -140,14 +144,19 @@ mod tests {
     fn pod_of(share: &str, index: &str, created: &str) -> Pod {
         let labels = json!({SHARE_LABEL: share_object("a", "u", "", share), INDEX_LABEL: index});
         let name = format!("{share}-{index}-{created}");
-        serde_json::from_value(json!({"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}))
-            .unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}),
+        )
+        .unwrap()
     }
 
     #[test]
     fn ranks_are_found_by_share_and_index() {
         let replicas = replicas(&placed()).unwrap();
-        let ranks: Vec<_> = replicas.iter().map(|r| (r.rank, r.cluster.as_str(), r.index)).collect();
+        let ranks: Vec<_> = replicas
+            .iter()
+            .map(|r| (r.rank, r.cluster.as_str(), r.index))
+            .collect();
         assert_eq!(ranks, [(0, "c1", 0), (1, "c2", 0), (2, "c2", 1), (3, "c1", 1)]);
         let pods = [
             pod_of("1-0", "1", "2026-01-01T00:00:00Z"),
@@ -174,7 +183,10 @@ mod tests {
             ),
             (condition("Stalled", "True", "too large"), "too large"),
             (condition("Suspended", "True", ""), "suspended"),
-            (condition("Failed", "True", "no tries left"), "it failed: no tries left"),
+            (
+                condition("Failed", "True", "no tries left"),
+                "it failed: no tries left",
+            ),
         ] {
             let reason = why_unplaced(&job(status.clone()));
             assert!(reason.contains(expected), "{status}: {reason}");

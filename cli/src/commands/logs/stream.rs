@@ -32,11 +32,18 @@ impl Options {
     }
 
     fn parameters(&self, pod: &Pod) -> LogParams {
-        let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let containers = pod
+            .spec
+            .as_ref()
+            .map(|spec| spec.containers.as_slice())
+            .unwrap_or_default();
         LogParams {
             follow: self.follow,
             tail_lines: self.tail,
-            container: self.container.clone().or_else(|| Some(containers.first()?.name.clone())),
+            container: self
+                .container
+                .clone()
+                .or_else(|| Some(containers.first()?.name.clone())),
             ..LogParams::default()
         }
     }
@@ -142,7 +149,10 @@ async fn started(source: &Source, options: &Options) -> Result<Lines, String> {
         sleep(POLL).await;
         let api: Api<Pod> = Api::namespaced(source.connection.client.clone(), &source.namespace);
         let params = ListParams::default().labels(&format!("{UID_LABEL}={}", source.uid));
-        let pods = api.list(&params).await.at(&source.connection, "list the job's pods");
+        let pods = api
+            .list(&params)
+            .await
+            .at(&source.connection, "list the job's pods");
         let pods = pods.map_err(|error| format!("{error:#}"))?;
         pod = select::pod(&source.replica, &pods.items).cloned();
     }
@@ -151,17 +161,25 @@ async fn started(source: &Source, options: &Options) -> Result<Lines, String> {
 /// Why a pod has no log yet; none when it has started.
 fn waiting(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref();
-    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+    let phase = status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending");
     if phase != "Pending" {
         return None;
     }
     let containers = status.and_then(|status| status.container_statuses.as_ref());
     let state = containers.and_then(|containers| containers.first()?.state.as_ref());
     let waiting = match state {
-        Some(ContainerState { waiting: Some(waiting), .. }) => waiting.reason.clone(),
+        Some(ContainerState {
+            waiting: Some(waiting),
+            ..
+        }) => waiting.reason.clone(),
         _ => None,
     };
-    let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let conditions = status
+        .and_then(|status| status.conditions.as_ref())
+        .into_iter()
+        .flatten();
     let unschedulable = conditions
         .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
         .find_map(|condition| condition.message.clone());

@@ -6,7 +6,11 @@ use super::*;
 
 fn rendered(kind: Kind, objects: &[Value], wide: bool, namespaces: bool) -> String {
     let now = "2026-01-01T00:10:00Z".parse().unwrap();
-    let options = Options { wide, namespaces, now };
+    let options = Options {
+        wide,
+        namespaces,
+        now,
+    };
     table(kind, objects, options).render()
 }
 
