@@ -31,24 +31,16 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands.
+/// The commands; each is described at its arguments.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Make a cluster a member
     Join(join::Args),
-    /// Remove a member
     Unjoin(unjoin::Args),
-    /// List clusters, jobs, deployments, policies or namespaces
     Get(get::Args),
-    /// Create a job, a cluster or a filter policy from flags
     Create(create::Args),
-    /// Delete objects by name
     Delete(delete::Args),
-    /// Print what the replicas of a job wrote
     Logs(logs::Args),
-    /// Write documents to the host, also those of the original system
     Apply(apply::Args),
-    /// Print documents of the original system as objects of ours
     Convert(convert::Args),
 }
 

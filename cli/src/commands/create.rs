@@ -21,13 +21,10 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Create a job
     #[command(visible_alias = "skyjob")]
     Job(JobArgs),
-    /// Make a cluster of the kubeconfig a member, as `kubectl sky join` does
     #[command(visible_alias = "skycluster")]
     Cluster(ClusterArgs),
-    /// Create a filter policy
     #[command(visible_aliases = ["policy", "fpol"])]
     Filterpolicy(PolicyArgs),
 }

@@ -19,8 +19,8 @@ use select::{Replica, Source};
 
 /// Replicas that are printed without being asked for.
 const MOST: usize = 20;
-/// Seconds between two looks at what has not started.
-const POLL: Duration = Duration::from_secs(1);
+/// Time between two looks at what has not started.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Print what the replicas of a job wrote.
 ///
@@ -98,6 +98,7 @@ fn job_name(text: &str) -> anyhow::Result<String> {
 /// The job, once it is placed; only with -f it is waited for.
 async fn placed_job(host: &Host, name: &str, args: &Args) -> anyhow::Result<SkyJob> {
     let api: Api<SkyJob> = Api::namespaced(host.connection.client.clone(), &host.namespace);
+    let mut last = None;
     let mut told = None;
     loop {
         let job = api
@@ -111,10 +112,12 @@ async fn placed_job(host: &Host, name: &str, args: &Args) -> anyhow::Result<SkyJ
         if !args.follow || select::is_over(&job) {
             anyhow::bail!("job {name} has no replicas on any cluster: {reason}");
         }
-        if told.as_ref() != Some(&reason) {
+        // What is so for a moment only is not worth a line.
+        if last.as_ref() == Some(&reason) && told != last {
             output::note(&format!("waiting for job {name}: {reason}"));
-            told = Some(reason);
+            told = Some(reason.clone());
         }
+        last = Some(reason);
         sleep(POLL).await;
     }
 }

@@ -88,7 +88,10 @@ fn summary(status: &SkyClusterStatus) -> String {
     let free = |resource: &str| status.free.get(resource).map(|amount| amount.0.as_str());
     let mut parts = Vec::new();
     parts.extend(status.version.clone());
-    parts.extend(status.nodes.map(|nodes| format!("{nodes} nodes")));
+    parts.extend(status.nodes.map(|nodes| match nodes {
+        1 => "1 node".to_owned(),
+        more => format!("{more} nodes"),
+    }));
     parts.extend(free("cpu").map(|cpu| format!("{} cpu free", quantity::cpu(cpu))));
     parts.extend(free("memory").map(|memory| format!("{} memory free", quantity::memory(memory))));
     parts.join(", ")
