@@ -139,7 +139,7 @@ impl Cluster {
 
     /// Brings it up from nothing; returns when its nodes are Ready and default service accounts exist.
     pub(crate) async fn up(&self, image: &Path, reporter: &Reporter) -> Result<()> {
-        let step = reporter.step(format!("{}: ready, {}", self.name, self.about()));
+        let step = reporter.step(format!("bringing up {}, {}", self.name, self.about()));
         control_plane::prepare(self)?;
         match self.node.as_ref().map(|node| (node, node.kind)) {
             None => control_plane::start(self).await?,

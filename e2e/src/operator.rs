@@ -33,7 +33,7 @@ const BOUND: Duration = Duration::from_secs(60);
 /// Builds, installs and starts the operator (again, if it runs), and waits until it is ready.
 pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     let programs = build(reporter).await?;
-    let step = reporter.step("operator: ready");
+    let step = reporter.step("starting the operator");
     link(&programs, &lab.dir().join("bin"))?;
     let host = lab.host()?;
     install(&host).await?;
@@ -102,7 +102,7 @@ async fn build(reporter: &Reporter) -> Result<BTreeMap<&'static str, PathBuf>> {
         };
         return [NAME, PLUGIN].into_iter().map(find).collect();
     }
-    let step = reporter.step("operator: built");
+    let step = reporter.step("building operator and plugin");
     let output = Command::new(workspace::cargo())
         .args(["build", "--locked", "--message-format=json-render-diagnostics"])
         .args(["--package", NAME, "--package", PLUGIN])

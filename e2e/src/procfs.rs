@@ -55,7 +55,7 @@ impl Running {
 
     /// The value of [`MARK`] in its environment.
     pub fn mark(self) -> Option<String> {
-        let environ = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        let environ = self.environ();
         let found = environ
             .split(|byte| *byte == 0)
             .find_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
@@ -63,10 +63,19 @@ impl Running {
         found.filter(|_| self.alive())
     }
 
-    /// Whether it runs and carries `mark`, or is just being executed and shows no environment yet.
+    /// Whether it runs and carries `mark`; a program that is just being executed shows no environment and
+    /// is believed.
     pub fn is_marked(self, mark: &str) -> bool {
-        let bare = || fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| environ.is_empty());
-        self.alive() && self.mark().map_or_else(bare, |found| found == mark)
+        let environ = self.environ();
+        let entry = format!("{MARK}={mark}");
+        let carries = environ
+            .split(|byte| *byte == 0)
+            .any(|found| found == entry.as_bytes());
+        (carries || environ.is_empty()) && self.alive()
+    }
+
+    fn environ(self) -> Vec<u8> {
+        fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }
 
     /// Its command line, `argv[0]` first.
