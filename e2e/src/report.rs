@@ -119,7 +119,7 @@ impl Step {
             bar.finish_and_clear();
         }
         self.reporter.note(format!(
-            "{} ({:.1} s)",
+            "{}: done ({:.1} s)",
             self.name,
             self.begin.elapsed().as_secs_f32()
         ));
