@@ -27,8 +27,8 @@ pub struct Daemon {
 struct Record {
     command: Vec<String>,
     env: BTreeMap<String, String>,
-    pid: Option<i32>,
-    started: Option<u64>,
+    boot: String,
+    running: Option<Running>,
 }
 
 impl Daemon {
@@ -85,8 +85,8 @@ impl Daemon {
         let mut record = Record {
             command: command.to_vec(),
             env: env.clone(),
-            pid: None,
-            started: None,
+            boot: procfs::boot(),
+            running: None,
         };
         self.write(&record)?;
         let [program, arguments @ ..] = command else {
@@ -109,18 +109,15 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {} of {}", self.program, self.cluster))?;
-        let running = Running::of(i32::try_from(child.id())?);
-        record.pid = running.map(|r| r.pid);
-        record.started = running.map(|r| r.started);
+        record.running = Running::of(i32::try_from(child.id())?);
         self.write(&record)
     }
 
     /// The running program, by its record, else by its mark.
     pub fn found(&self) -> Option<Running> {
         let record = self.read().ok()?;
-        if let (Some(pid), Some(started)) = (record.pid, record.started) {
-            let running = Running { pid, started };
-            return running.is_marked(&self.mark()).then_some(running);
+        if let Some(running) = record.running {
+            return (record.boot == procfs::boot() && running.alive()).then_some(running);
         }
         let program = record.command.first()?;
         procfs::of_lab(&self.lab)

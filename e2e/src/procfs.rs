@@ -8,13 +8,14 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 /// The environment variable that every daemon of a lab carries: `CLUSTER/PROGRAM@DIR`.
 /// Children inherit it (containerd's shims do), so the whole family is found by it.
 pub const MARK: &str = "SKY_LAB_DAEMON";
 
 /// One running program: a pid alone may be reused, a pid with its start time is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     pub pid: i32,
     /// Clock ticks after boot, field 22 of /proc/PID/stat.
@@ -23,9 +24,11 @@ pub struct Running {
 
 impl Running {
     /// The program with this pid, unless it is gone or only waits to be reaped.
+    ///
+    /// A zombie with threads is not gone: they hold its sockets and files until they end too.
     pub fn of(pid: i32) -> Option<Self> {
         let (state, started) = stat(pid)?;
-        if state == 'Z' {
+        if state == 'Z' && threads(pid) <= 1 {
             reap(pid);
             return None;
         }
@@ -53,29 +56,15 @@ impl Running {
         }
     }
 
-    /// The value of [`MARK`] in its environment.
+    /// The value of [`MARK`] in its environment. None also for a program that is just being executed: it
+    /// shows no environment, or half of one.
     pub fn mark(self) -> Option<String> {
-        let environ = self.environ();
+        let environ = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
         let found = environ
             .split(|byte| *byte == 0)
             .find_map(|entry| entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))
             .map(|value| String::from_utf8_lossy(value).into_owned());
         found.filter(|_| self.alive())
-    }
-
-    /// Whether it runs and carries `mark`; a program that is just being executed shows no environment and
-    /// is believed.
-    pub fn is_marked(self, mark: &str) -> bool {
-        let environ = self.environ();
-        let entry = format!("{MARK}={mark}");
-        let carries = environ
-            .split(|byte| *byte == 0)
-            .any(|found| found == entry.as_bytes());
-        (carries || environ.is_empty()) && self.alive()
-    }
-
-    fn environ(self) -> Vec<u8> {
-        fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }
 
     /// Its command line, `argv[0]` first.
@@ -115,6 +104,18 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     let state = fields.next()?.chars().next()?;
     let started = fields.nth(18)?.parse().ok()?;
     Some((state, started))
+}
+
+fn threads(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// Start times count from a boot; this tells the boots apart.
+pub fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// Collects a child of ours that ended; somebody else's zombie is left to its parent.
