@@ -110,8 +110,20 @@ impl Parts {
         }
     }
 
-    /// Starts everything on `tasks`, in an order in which nothing acts on cold caches.
+    /// Starts everything on `tasks`: the host's objects are known before anything acts on them.
     async fn start(self, tasks: &TaskTracker, ready: Readiness) -> anyhow::Result<()> {
+        let stores = Stores::fill(tasks, &self.client, &self.board, &self.stop).await?;
+        for cluster in stores.clusters.state() {
+            self.fleet.register(&cluster.name_any());
+        }
+        self.start_controllers(tasks, stores);
+        ready.set();
+        tracing::info!("the host's objects are known");
+        Ok(())
+    }
+
+    /// Starts what acts: scheduler, reconcilers, and what passes on between them.
+    fn start_controllers(self, tasks: &TaskTracker, stores: Stores) {
         let Self {
             client,
             settings,
@@ -121,27 +133,14 @@ impl Parts {
             board,
             stirs,
         } = self;
+        let Stores {
+            clusters,
+            jobs,
+            policies,
+        } = stores;
         let defaults = Defaults {
             image: settings.default_image.clone(),
         };
-        let clusters = keep::<SkyCluster>(tasks, &client, board.clone(), &stop);
-        let jobs = keep::<SkyJob>(tasks, &client, board.clone(), &stop);
-        let policies = keep::<FilterPolicy>(tasks, &client, board.clone(), &stop);
-        clusters
-            .wait_until_ready()
-            .await
-            .context("the watch on SkyClusters ended")?;
-        jobs.wait_until_ready()
-            .await
-            .context("the watch on SkyJobs ended")?;
-        policies
-            .wait_until_ready()
-            .await
-            .context("the watch on FilterPolicies ended")?;
-        clusters
-            .state()
-            .iter()
-            .for_each(|cluster| fleet.register(&cluster.name_any()));
         let (job_calls, job_called) = unbounded_channel();
         let (cluster_calls, cluster_called) = unbounded_channel();
         let forwarded = forward(stirs, job_calls.clone(), cluster_calls, board.clone());
@@ -195,9 +194,45 @@ impl Parts {
             stop.cancelled().await;
             fleet.ended().await;
         });
-        ready.set();
-        tracing::info!("the host's objects are known");
-        Ok(())
+    }
+}
+
+/// The host's objects, kept by watches.
+struct Stores {
+    clusters: Store<DeserializeGuard<SkyCluster>>,
+    jobs: Store<DeserializeGuard<SkyJob>>,
+    policies: Store<DeserializeGuard<FilterPolicy>>,
+}
+
+impl Stores {
+    /// Starts the watches on `tasks` and waits until each has listed everything.
+    async fn fill(
+        tasks: &TaskTracker,
+        client: &Client,
+        board: &Arc<Board>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let stores = Self {
+            clusters: keep(tasks, client, board.clone(), stop),
+            jobs: keep(tasks, client, board.clone(), stop),
+            policies: keep(tasks, client, board.clone(), stop),
+        };
+        stores
+            .clusters
+            .wait_until_ready()
+            .await
+            .context("the watch on SkyClusters ended")?;
+        stores
+            .jobs
+            .wait_until_ready()
+            .await
+            .context("the watch on SkyJobs ended")?;
+        stores
+            .policies
+            .wait_until_ready()
+            .await
+            .context("the watch on FilterPolicies ended")?;
+        Ok(stores)
     }
 }
 
