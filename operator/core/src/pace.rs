@@ -8,10 +8,12 @@ pub type Millis = u64;
 
 /// At most one write per object in this time.
 const LEAST_APART: Millis = 1_000;
-/// A running state that holds this long is worth showing; a shorter one gives way to the result.
+/// Trouble that holds this long is worth showing; most of what a starting pod says does not.
 const SETTLED: Millis = 3_000;
-/// With some replicas still pending, the others' running is shown after this long.
-const PARTLY_RUNNING: Millis = 10_000;
+/// A running state that holds this long is worth showing; a shorter one gives way to the result.
+const RUNNING: Millis = 5_000;
+/// While some replicas are still to start, or all have ended and the result is due, it is shown after this long.
+const TURNING: Millis = 10_000;
 /// Between two writes that only move counts.
 const COUNTS_APART: Millis = 30_000;
 /// Between two writes that only change why a workload waits.
@@ -43,17 +45,23 @@ pub enum Urgency {
     Waiting,
 }
 
-/// When to write, `None` at once: milliseconds from `now`.
+/// Whether the replicas are between two states: some are still to start, or all have ended and the result is due.
 #[must_use]
-pub fn delay(urgency: Urgency, pending: bool, times: Times, now: Millis) -> Option<Millis> {
+pub fn turning(wanted: &Status) -> bool {
+    wanted.totals.counts.pending > 0 || wanted.totals.counts.running == 0
+}
+
+/// When to write, `None` at once: milliseconds from `now`. `turning` as above.
+#[must_use]
+pub fn delay(urgency: Urgency, turning: bool, times: Times, now: Millis) -> Option<Millis> {
     let after = |from: Millis, wait: Millis| from.saturating_add(wait);
     let apart = |wait: Millis| times.written.map_or(0, |written| after(written, wait));
     let settled = after(times.changed, SETTLED);
     let due = match urgency {
         Urgency::News => 0,
         Urgency::Trouble => settled,
-        Urgency::Running if pending => after(times.differs_since, PARTLY_RUNNING),
-        Urgency::Running => settled.min(after(times.differs_since, PARTLY_RUNNING)),
+        Urgency::Running if turning => after(times.differs_since, TURNING),
+        Urgency::Running => after(times.changed, RUNNING).min(after(times.differs_since, TURNING)),
         Urgency::Counts => settled
             .max(apart(COUNTS_APART))
             .min(after(times.differs_since, 2 * COUNTS_APART)),
@@ -138,8 +146,9 @@ mod tests {
             changed: 5_000,
             differs_since: 5_000,
         };
-        assert_eq!(delay(Urgency::Running, false, times, 6_000), Some(2_000));
-        assert_eq!(delay(Urgency::Running, false, times, 8_000), None);
+        assert_eq!(delay(Urgency::Running, false, times, 6_000), Some(4_000));
+        assert_eq!(delay(Urgency::Running, false, times, 10_000), None);
+        assert_eq!(delay(Urgency::Running, true, times, 10_000), Some(5_000));
     }
 
     #[test]

@@ -51,6 +51,24 @@ impl Placement {
         }
     }
 
+    /// A placement made up of shares that are on members though the record of them is lost. Their ranks run through
+    /// them by index, as `of_all` gave them. `None` when the ids are not of one bind.
+    #[must_use]
+    pub fn recovered(mut shares: Vec<PlacedShare>) -> Option<Self> {
+        let revision = id_revision(&shares.first()?.id);
+        shares.sort_by_key(|share| id_index(&share.id));
+        let mut next = 0_u32;
+        for (index, share) in shares.iter_mut().enumerate() {
+            if id_revision(&share.id) != revision || id_index(&share.id) != i64::try_from(index).ok()? {
+                return None;
+            }
+            let count = u32::try_from(share.replicas).ok()?;
+            share.ranks = Ranks::consecutive(next, count);
+            next = next.checked_add(count)?;
+        }
+        Some(Self { revision, shares })
+    }
+
     /// Replicas by cluster.
     #[must_use]
     pub fn by_cluster(&self) -> BTreeMap<&str, i64> {
@@ -72,6 +90,20 @@ impl Placement {
     }
 }
 
+/// The revision in a share id `REVISION-INDEX`; -1 when it has none.
+#[must_use]
+pub fn id_revision(id: &str) -> i64 {
+    id.split_once('-')
+        .and_then(|(revision, _)| revision.parse().ok())
+        .unwrap_or(-1)
+}
+
+fn id_index(id: &str) -> i64 {
+    id.split_once('-')
+        .and_then(|(_, index)| index.parse().ok())
+        .unwrap_or(-1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +118,20 @@ mod tests {
             .collect();
         assert_eq!(text, ["3-0 b 0-1", "3-1 a 2"]);
         assert_eq!(placement.summary(), "a:1,b:2");
+    }
+
+    #[test]
+    fn a_lost_record_is_recovered_from_its_shares() {
+        let whole = Placement::of_all(3, &[("b".into(), 2), ("a".into(), 1)]);
+        let mut found = whole.shares.clone();
+        found.reverse();
+        found.iter_mut().for_each(|share| share.ranks = Ranks::default());
+        assert_eq!(Placement::recovered(found.clone()), Some(whole));
+        found.pop();
+        assert_eq!(
+            Placement::recovered(found),
+            None,
+            "the share of index 0 is missing"
+        );
     }
 }

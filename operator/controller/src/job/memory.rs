@@ -14,8 +14,9 @@ use sky_crds::SkyJob;
 pub(super) struct Memory {
     /// Whether there is a SkyJob left to remember.
     pub(super) keep: bool,
-    /// Our last write: the version it was made from, and what the host answered.
-    written: Option<(String, Box<SkyJob>)>,
+    /// Our last write, and the versions that it and those before it were made from: a cache that shows one of them is
+    /// behind.
+    written: Option<(Vec<String>, Box<SkyJob>)>,
     /// The status wanted at the last look.
     pub(super) wanted: Option<Status>,
     /// When it was written and changed.
@@ -45,10 +46,9 @@ impl Default for Memory {
 impl Memory {
     /// `cached`, or what we wrote when the cache does not show our last write yet.
     pub(super) fn latest(&mut self, cached: &SkyJob) -> SkyJob {
+        let version = cached.resource_version().unwrap_or_default();
         match &self.written {
-            Some((from, written)) if cached.resource_version().as_deref() == Some(from) => {
-                (**written).clone()
-            }
+            Some((behind, written)) if behind.contains(&version) => (**written).clone(),
             _ => {
                 self.written = None;
                 cached.clone()
@@ -58,12 +58,11 @@ impl Memory {
 
     /// Remembers a write: made from `from`, answered by `written`.
     pub(super) fn wrote(&mut self, from: &SkyJob, written: &SkyJob) {
-        // Two writes in a row: the cache may still show the version before the first one.
-        let base = match self.written.take() {
-            Some((base, before)) if before.resource_version() == from.resource_version() => base,
-            _ => from.resource_version().unwrap_or_default(),
-        };
-        self.written = Some((base, Box::new(written.clone())));
+        let mut behind = self.written.take().map(|(behind, _)| behind).unwrap_or_default();
+        behind.push(from.resource_version().unwrap_or_default());
+        // A cache is behind by a few versions, not by many.
+        let surplus = behind.len().saturating_sub(16);
+        self.written = Some((behind.split_off(surplus), Box::new(written.clone())));
     }
 }
 

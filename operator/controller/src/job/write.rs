@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use sky_convert::status::{from_api, to_api};
-use sky_core::job::{Phase, Status};
+use sky_core::job::Status;
 use sky_core::pace;
 use sky_crds::{SkyJob, names};
 
@@ -86,8 +86,7 @@ pub(super) async fn status(
         memory.times.changed = millis;
         memory.wanted = Some(wanted.clone());
     }
-    let pending = wanted.phase == Phase::Running && wanted.totals.counts.pending > 0;
-    if let Some(wait) = pace::delay(urgency, pending, memory.times, millis) {
+    if let Some(wait) = pace::delay(urgency, pace::turning(wanted), memory.times, millis) {
         return Ok(Written::Not(Some(Duration::from_millis(wait))));
     }
     let mut next = job.clone();

@@ -7,7 +7,8 @@ use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
 use crate::observation::Observation;
-use crate::placement::{PlacedShare, Placement};
+use crate::placement::{PlacedShare, Placement, id_revision};
+use crate::ranks::Ranks;
 use crate::share::ShareKey;
 
 /// What is to be done about one SkyJob.
@@ -91,23 +92,16 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
 
 /// Not placed: queued unless refused or held back. Leftovers of earlier placements are withdrawn.
 fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Seconds) -> Plan {
+    if members.shares.iter().any(|(_, seen)| is_newer(facts, seen)) {
+        return recover(facts, members, now);
+    }
     let steps = withdrawals(members, |_| true);
     let queue = facts.refused.is_none() && !facts.suspend;
     if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome)) {
         let placement = Placement::of_all(facts.revision.saturating_add(1), parts);
-        let status = placed(
-            facts,
-            &Members {
-                reach: all_synced(&placement),
-                ..Members::default()
-            },
-            &placement,
-            None,
-            now,
-        );
         return Plan {
             steps,
-            status: Some(status),
+            status: Some(bound(facts, &placement, now)),
             ..Plan::default()
         };
     }
@@ -116,6 +110,53 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
         steps,
         queue,
         status: known.then(|| unplaced(facts, answer)),
+        ..Plan::default()
+    }
+}
+
+/// The status of a job that is placed just now: nothing is known of its shares yet.
+fn bound(facts: &Facts, placement: &Placement, now: Seconds) -> Status {
+    placed(
+        facts,
+        &Members {
+            reach: all_synced(placement),
+            ..Members::default()
+        },
+        placement,
+        None,
+        now,
+    )
+}
+
+/// Whether a share is of a placement that the record does not know of: the record is behind, or lost.
+fn is_newer(facts: &Facts, seen: &Observation) -> bool {
+    seen.stamp.run == facts.run && id_revision(&seen.stamp.share) > facts.revision
+}
+
+/// Members hold shares of a placement that the record does not know of. Nothing is withdrawn or placed: a record that
+/// is behind will catch up, and one that is lost is written again when the shares make up the whole job. The write is
+/// fenced, so that it fails when the record was only behind.
+fn recover(facts: &Facts, members: &Members, now: Seconds) -> Plan {
+    let newer = members
+        .shares
+        .iter()
+        .filter(|(_, seen)| is_newer(facts, seen) && !seen.deleting);
+    let shares: Vec<PlacedShare> = newer
+        .map(|(cluster, seen)| PlacedShare {
+            id: seen.stamp.share.clone(),
+            cluster: cluster.clone(),
+            replicas: seen.replicas,
+            ranks: Ranks::default(),
+            attempt: seen.stamp.attempt,
+        })
+        .collect();
+    let whole = shares.iter().map(|share| share.replicas).sum::<i64>() == facts.replicas;
+    let status = Placement::recovered(shares)
+        .filter(|_| whole)
+        .map(|placement| bound(facts, &placement, now));
+    Plan {
+        status,
+        wake: Some(now.saturating_add(5)),
         ..Plan::default()
     }
 }
