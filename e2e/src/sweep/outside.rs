@@ -56,11 +56,15 @@ pub(super) fn containers(dir: &Path) -> Containers {
             found
                 .traces
                 .extend(address.strip_prefix("unix://").map(PathBuf::from));
-            found.traces.extend(
-                bundle
-                    .file_name()
-                    .map(|id| Path::new("/run/containerd/runc/k8s.io").join(id)),
-            );
+            let Some(id) = bundle.file_name().map(|id| id.to_string_lossy().into_owned()) else {
+                continue;
+            };
+            found
+                .traces
+                .push(Path::new("/run/containerd/runc/k8s.io").join(&id));
+            found
+                .traces
+                .push(Path::new(PLUGIN_NOTES).join(format!("cni-loopback-{id}-lo")));
         }
     }
     found
