@@ -75,12 +75,13 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
         tolerations: placement.tolerations.iter().map(selector::toleration).collect(),
     };
     let limit = i64::from(spec.backoff_limit.unwrap_or(0));
+    let restart = restart_policy(spec)?;
     Ok(Job {
         workload,
         program,
-        retry: match spec.restart_policy {
-            Some(RestartPolicy::OnFailure) => Retry::Restart(limit),
-            Some(RestartPolicy::Never) | None => Retry::Replace(limit),
+        retry: match restart {
+            RestartPolicy::OnFailure => Retry::Restart(limit),
+            RestartPolicy::Never => Retry::Replace(limit),
         },
         run: spec.run_id.clone().unwrap_or_default(),
         spec_hash: spec_hash(spec),
@@ -143,6 +144,33 @@ fn refuse_unsupported(spec: &SkyJobSpec) -> Result<(), Refused> {
     })
 }
 
+/// The spec's own, or the template's; Never when neither says.
+fn restart_policy(spec: &SkyJobSpec) -> Result<RestartPolicy, Refused> {
+    let given = spec
+        .workload
+        .template
+        .as_ref()
+        .and_then(|template| template.pointer("/spec/restartPolicy"));
+    let in_template = match given.and_then(|policy| policy.as_str()) {
+        None => None,
+        Some("Never") => Some(RestartPolicy::Never),
+        Some("OnFailure") => Some(RestartPolicy::OnFailure),
+        Some(other) => {
+            let words = format!(
+                "spec.template.spec.restartPolicy: {other:?} is not for jobs; use Never or OnFailure"
+            );
+            return Err(invalid(words));
+        }
+    };
+    match (spec.restart_policy, in_template) {
+        (Some(outer), Some(inner)) if outer != inner => {
+            let words = "spec.restartPolicy and spec.template.spec.restartPolicy differ; give one of them";
+            Err(invalid(words.into()))
+        }
+        (outer, inner) => Ok(outer.or(inner).unwrap_or(RestartPolicy::Never)),
+    }
+}
+
 fn replicas(spec: &SkyJobSpec) -> Result<i64, Refused> {
     let number = match &spec.replicas {
         Count::Number(number) => Some(*number),
@@ -161,6 +189,12 @@ fn program(spec: &WorkloadSpec, defaults: &Defaults) -> Result<(Program, Needs),
         }
         let needs = template::needs(given).map_err(|error| invalid(error.to_string()))?;
         return Ok((Program::Template(given.clone()), needs));
+    }
+    if let Some(variable) = spec.env.iter().find(|variable| variable.name.starts_with("SKY_")) {
+        return Err(invalid(format!(
+            "spec.env: {} is set by Sky Manager; use a name without SKY_",
+            variable.name
+        )));
     }
     let asked = resources::parse(&spec.resources).map_err(|error| match error {
         resources::ResourceError::NotSupported(_) => Refused {
@@ -258,6 +292,7 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
             .flatten()
             .any(|finalizer| finalizer == names::FINALIZER),
         refused: parsed.err().cloned(),
+        spec_hash: parsed.map(|parsed| parsed.spec_hash.clone()).unwrap_or_default(),
         suspend: job.spec.suspend.unwrap_or(false),
         run: job.spec.run_id.clone().unwrap_or_default(),
         runs: stored.runs.iter().map(status::run).collect(),

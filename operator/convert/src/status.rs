@@ -7,6 +7,7 @@ use sky_core::job::{ClusterStatus, Condition, Phase, Run, Status, Totals};
 use sky_core::observation::{Counts, Trouble};
 use sky_core::placement::{PlacedShare, Placement};
 use sky_crds::SkyJobStatus;
+use sky_crds::bounds::MAX_SUMMARY;
 use sky_crds::job::Run as ApiRun;
 use sky_crds::status::{
     ClusterCounts, ClusterDiagnosis, ClusterReplicas, PlacementStatus, Share, Totals as ApiTotals,
@@ -30,7 +31,11 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
         placement: wanted.placement.as_ref().map(placement_to_api),
         clusters: wanted.clusters.iter().map(cluster_to_api).collect(),
         totals: Some(totals_to_api(wanted)),
-        summary: wanted.placement.as_ref().map(Placement::summary).filter(|summary| !summary.is_empty()),
+        summary: wanted
+            .placement
+            .as_ref()
+            .map(|placement| cut(&placement.summary(), MAX_SUMMARY))
+            .filter(|s| !s.is_empty()),
         diagnosis: diagnosis(wanted),
         cool_downs: stored.cool_downs.clone(),
         evictions: stored.evictions.clone(),
@@ -85,11 +90,30 @@ pub fn transition(
     ApiCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),
-        reason: words.0.to_owned(),
-        message: words.1.chars().take(LONGEST_MESSAGE).collect(),
+        reason: code(words.0),
+        message: cut(words.1, LONGEST_MESSAGE),
         observed_generation: Some(generation),
         last_transition_time: before.map_or(Time(now), |known| known.last_transition_time.clone()),
     }
+}
+
+/// A reason as the API takes it: letters and digits, a letter first. A member's own reason may be anything, and one
+/// that is refused would cost the whole status.
+fn code(reason: &str) -> String {
+    let kept: String = reason
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(128)
+        .collect();
+    if kept.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        kept
+    } else {
+        format!("Reason{kept}")
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 fn condition(wanted: &Condition, generation: i64, stored: &[ApiCondition], now: Timestamp) -> ApiCondition {
@@ -191,7 +215,7 @@ fn cluster_to_api(cluster: &ClusterStatus) -> ClusterCounts {
         succeeded: cluster.counts.succeeded,
         failed: cluster.counts.failed,
         unknown: cluster.unknown,
-        reason: cluster.trouble.as_ref().map(|trouble| trouble.reason.clone()),
+        reason: cluster.trouble.as_ref().map(|trouble| code(&trouble.reason)),
         message: cluster
             .trouble
             .as_ref()
@@ -340,6 +364,14 @@ mod tests {
         turned.conditions[0].status = false;
         let third = to_api(&turned, &second, at(30));
         assert_eq!(third.conditions[0].last_transition_time, Time(at(30)));
+    }
+
+    #[test]
+    fn a_members_own_reason_never_costs_the_status() {
+        assert_eq!(code("ImagePullBackOff"), "ImagePullBackOff");
+        assert_eq!(code("my reason: 7!"), "myreason7");
+        assert_eq!(code("137"), "Reason137");
+        assert_eq!(code(""), "Reason");
     }
 
     #[test]

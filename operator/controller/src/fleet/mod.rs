@@ -165,14 +165,13 @@ impl Fleet {
         seats.1.get(name).map(|seat| read(&seat.view))
     }
 
-    /// Shares of the workload with this uid, wherever they are.
+    /// Shares of the workload of this namespace and name, wherever they are and whatever its uid.
     #[must_use]
-    pub fn shares_of(&self, uid: &str) -> Vec<(String, Observation)> {
+    pub fn shares_of(&self, namespace: &str, name: &str) -> Vec<(String, Observation)> {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
-        let each = seats.1.iter().flat_map(|(name, seat)| {
-            seat.view
-                .shares_of(uid)
-                .map(|share| (name.clone(), share.clone()))
+        let each = seats.1.iter().flat_map(|(cluster, seat)| {
+            let shares = seat.view.shares_of(namespace, name);
+            shares.map(|share| (cluster.clone(), share.clone()))
         });
         each.collect()
     }

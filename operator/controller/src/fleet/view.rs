@@ -31,7 +31,7 @@ pub struct View {
     lost_after: u64,
     nodes: Option<Arc<Vec<Node>>>,
     shares: BTreeMap<ShareKey, Observation>,
-    by_uid: HashMap<String, BTreeSet<ShareKey>>,
+    by_workload: HashMap<(String, String), BTreeSet<ShareKey>>,
 }
 
 impl Default for View {
@@ -41,7 +41,7 @@ impl Default for View {
             lost_after: 300,
             nodes: None,
             shares: BTreeMap::new(),
-            by_uid: HashMap::new(),
+            by_workload: HashMap::new(),
         }
     }
 }
@@ -80,10 +80,10 @@ impl View {
         self.shares.get(key)
     }
 
-    /// Shares of the workload with this uid.
-    pub fn shares_of(&self, uid: &str) -> impl Iterator<Item = &Observation> {
-        self.by_uid
-            .get(uid)
+    /// Shares of the workload of this namespace and name, whatever its uid.
+    pub fn shares_of(&self, namespace: &str, name: &str) -> impl Iterator<Item = &Observation> {
+        self.by_workload
+            .get(&(namespace.to_owned(), name.to_owned()))
             .into_iter()
             .flatten()
             .filter_map(|key| self.shares.get(key))
@@ -102,7 +102,7 @@ impl View {
             }
             MemberEvent::Reset(items) => {
                 let before = std::mem::take(&mut self.shares);
-                self.by_uid.clear();
+                self.by_workload.clear();
                 self.contact = Contact::Synced;
                 let mut nodes = Vec::new();
                 let mut touched: BTreeSet<(String, String)> = before.values().map(workload).collect();
@@ -152,8 +152,8 @@ impl View {
     }
 
     fn keep(&mut self, share: Observation) {
-        self.by_uid
-            .entry(share.stamp.uid.clone())
+        self.by_workload
+            .entry(workload(&share))
             .or_default()
             .insert(share.key.clone());
         self.shares.insert(share.key.clone(), share);
@@ -161,13 +161,14 @@ impl View {
 
     fn forget(&mut self, key: &ShareKey) -> Option<(String, String)> {
         let share = self.shares.remove(key)?;
-        if let Some(keys) = self.by_uid.get_mut(&share.stamp.uid) {
+        let workload = workload(&share);
+        if let Some(keys) = self.by_workload.get_mut(&workload) {
             keys.remove(key);
             if keys.is_empty() {
-                self.by_uid.remove(&share.stamp.uid);
+                self.by_workload.remove(&workload);
             }
         }
-        Some(workload(&share))
+        Some(workload)
     }
 }
 

@@ -3,15 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
+use sky_crds::SkyJob;
 
 use super::Context;
 use super::memory::Memory;
 use crate::fleet::{Contact, Fleet};
 
-/// What is known of the members that hold or are to hold a share of this uid.
-pub(super) fn members(context: &Context, uid: &str, facts: &Facts, memory: &mut Memory) -> Members {
-    let shares = context.fleet.shares_of(uid);
+/// What is known of the members that hold or are to hold a share of this SkyJob. A share of another uid but of equal
+/// name, run and spec is its own too: the host was restored from a backup, which gives new uids.
+pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &mut Memory) -> Members {
+    let uid = job.uid().unwrap_or_default();
+    let mut shares = context
+        .fleet
+        .shares_of(&job.namespace().unwrap_or_default(), &job.name_any());
+    shares.retain(|(_, share)| {
+        let stamp = &share.stamp;
+        stamp.uid == uid || (stamp.run == facts.run && stamp.spec_hash == facts.spec_hash)
+    });
     for (_, share) in &shares {
         memory.seen.insert(share.stamp.share.clone());
         memory.sent_back.remove(&share.stamp.share);

@@ -131,7 +131,7 @@ async fn settle(
         let now = Timestamp::now();
         let parsed = job::parse(&job, &context.defaults);
         let facts = job::facts(&job, parsed.as_ref());
-        let members = dereference::members(context, uid, &facts, memory);
+        let members = dereference::members(context, &job, &facts, memory);
         let answer = context.board.answer(uid);
         let planned = plan(&facts, &members, answer.as_deref(), now.as_second());
         match planned.finalizer {

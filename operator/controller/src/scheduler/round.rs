@@ -18,6 +18,14 @@ use sky_crds::{FilterPolicy, SkyCluster, SkyJob};
 use super::board::Assumed;
 use crate::fleet::{Contact, Fleet, View};
 
+/// An unfinished placement.
+struct Bound {
+    namespace: String,
+    name: String,
+    needs: Arc<Needs>,
+    placement: Placement,
+}
+
 /// Where a round reads from.
 pub struct Sources {
     /// SkyJobs of the host.
@@ -51,13 +59,13 @@ impl Sources {
         };
         let bound = self.bound();
         drop_seen(assumed, &bound);
-        for (uid, (needs, placement)) in &bound {
-            for share in &placement.shares {
+        for job in bound.values() {
+            for share in &job.placement.shares {
                 let settled = self
                     .fleet
-                    .read(&share.cluster, |view| settled(view, uid, &share.id))
+                    .read(&share.cluster, |view| settled(view, job, &share.id))
                     .unwrap_or(0);
-                snapshot.reserve(&share.cluster, needs, share.replicas - settled);
+                snapshot.reserve(&share.cluster, &job.needs, share.replicas - settled);
             }
         }
         for (workload, decision) in assumed.values() {
@@ -112,7 +120,7 @@ impl Sources {
     }
 
     /// Unfinished placements by uid.
-    fn bound(&self) -> BTreeMap<String, (Arc<Needs>, Placement)> {
+    fn bound(&self) -> BTreeMap<String, Bound> {
         let mut kept = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bound = BTreeMap::new();
         for guard in self.jobs.state() {
@@ -149,7 +157,16 @@ impl Sources {
             });
             let Some(needs) = needs else { continue };
             kept.insert(uid.clone(), (generation, needs.clone()));
-            bound.insert(uid, (needs, status::placement(placement)));
+            let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+            bound.insert(
+                uid,
+                Bound {
+                    namespace,
+                    name,
+                    needs,
+                    placement: status::placement(placement),
+                },
+            );
         }
         kept.retain(|uid, _| bound.contains_key(uid));
         bound
@@ -157,12 +174,12 @@ impl Sources {
 }
 
 /// Replicas of the share that need no reservation any more, as its member shows it.
-fn settled(view: &View, uid: &str, share: &str) -> i64 {
-    view.shares_of(uid)
+fn settled(view: &View, job: &Bound, share: &str) -> i64 {
+    view.shares_of(&job.namespace, &job.name)
         .find(|seen| seen.stamp.share == share)
         .map_or(0, |seen| seen.settled)
 }
 
-fn drop_seen(assumed: &mut Assumed, bound: &BTreeMap<String, (Arc<Needs>, Placement)>) {
+fn drop_seen(assumed: &mut Assumed, bound: &BTreeMap<String, Bound>) {
     assumed.retain(|uid, _| !bound.contains_key(uid));
 }

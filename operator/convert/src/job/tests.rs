@@ -77,6 +77,27 @@ fn a_boolean_amount_is_refused_by_name() {
 }
 
 #[test]
+fn contradictions_are_refused_by_name() {
+    let words = |spec: Value| {
+        parsed(spec)
+            .err()
+            .map(|refused| refused.message)
+            .unwrap_or_default()
+    };
+    let env = json!({"run": "true", "env": [{"name": "SKY_RANK", "value": "7"}]});
+    assert_eq!(
+        words(env),
+        "spec.env: SKY_RANK is set by Sky Manager; use a name without SKY_"
+    );
+    let template = |policy: &str| json!({"spec": {"containers": [{"name": "c"}], "restartPolicy": policy}});
+    let both = json!({"restartPolicy": "Never", "template": template("OnFailure")});
+    assert!(words(both).contains("differ; give one of them"));
+    assert!(words(json!({"template": template("Always")})).contains("not for jobs"));
+    let inner = parsed(json!({"template": template("OnFailure"), "backoffLimit": 2})).expect("a job");
+    assert_eq!(inner.retry, Retry::Restart(2));
+}
+
+#[test]
 fn ownership_marks_of_the_host_are_not_copied() {
     let job = parsed(json!({"run": "true"})).expect("a job");
     assert_eq!(job.labels.keys().collect::<Vec<_>>(), ["my_app"]);

@@ -17,6 +17,8 @@ pub struct Facts {
     pub finalizer: bool,
     /// Why the spec cannot be carried out, if it cannot.
     pub refused: Option<Refused>,
+    /// Hash of the spec that a run depends on.
+    pub spec_hash: String,
     /// Held back by its user.
     pub suspend: bool,
     /// The run asked for; empty without `runId`.

@@ -141,7 +141,10 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
         },
         runs: facts.runs.clone(),
         // Ids of shares are made from the revision: it is kept when no share is.
-        placement: (facts.revision > 0).then(|| Placement { revision: facts.revision, shares: Vec::new() }),
+        placement: (facts.revision > 0).then(|| Placement {
+            revision: facts.revision,
+            shares: Vec::new(),
+        }),
         ..Status::default()
     };
     let (phase, conditions) = if let Some(refused) = &facts.refused {
