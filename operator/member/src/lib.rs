@@ -3,7 +3,11 @@
 //! The operator's fleet calls in; core gives the words (shares, observations, events). No Kubernetes type crosses
 //! this interface.
 
+#[cfg(feature = "fake")]
+pub mod conformance;
 pub mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod kubernetes;
 
 use std::fmt;

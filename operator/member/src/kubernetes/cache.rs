@@ -23,7 +23,7 @@ use super::pod::{self, LeanPod, Pod};
 pub(super) enum Heard {
     Node(Event<ApiNode>),
     Pod(Event<LeanPod>),
-    Job(Event<Job>),
+    Job(Box<Event<Job>>),
     /// A failure to create pods of a Job.
     CreateFailure(Event<ApiEvent>),
 }
@@ -70,7 +70,7 @@ impl Cache {
         match heard {
             Heard::Node(event) => self.hear_node(event),
             Heard::Pod(event) => self.hear_pod(event),
-            Heard::Job(event) => self.hear_job(event),
+            Heard::Job(event) => self.hear_job(*event),
             Heard::CreateFailure(Event::Apply(event) | Event::InitApply(event)) => self.hear_failure(&event),
             Heard::CreateFailure(_) => {}
         }

@@ -11,6 +11,9 @@ use super::errors::classify;
 use super::{object, stamp};
 use crate::{Class, Ensured, MemberError, Withdrawn};
 
+/// How often a change is tried that others get in the way of.
+const TRIES: u32 = 5;
+
 /// Creates the Job of `share`, or finds it, or changes whether it is suspended.
 pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), &share.key.namespace);
@@ -33,33 +36,38 @@ pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensur
         }
         Err(error) => return Err(classify(&error)),
     }
-    let present = jobs
-        .get(&share.key.object)
-        .await
-        .map_err(|error| classify(&error))?;
-    if stamp::read(&present).as_ref() != Some(&share.stamp) {
-        let words = format!(
-            "a Job {} that is not of this share is there already",
-            share.key.object
-        );
-        return Err(MemberError::new(Class::Conflict, words));
+    adjust(&jobs, share).await
+}
+
+/// Finds the Job of `share`, and changes whether it is suspended. The Job controller writes to it at the same time:
+/// a change that is refused for that is made anew on what there is then.
+async fn adjust(jobs: &Api<Job>, share: &Share) -> Result<Ensured, MemberError> {
+    let object = &share.key.object;
+    for _ in 0..TRIES {
+        let Some(present) = jobs.get_opt(object).await.map_err(|error| classify(&error))? else {
+            break;
+        };
+        if stamp::read(&present).as_ref() != Some(&share.stamp) {
+            let words = format!("a Job {object} that is not of this share is there already");
+            return Err(MemberError::new(Class::Conflict, words));
+        }
+        let spec = present.spec.as_ref();
+        if spec.and_then(|spec| spec.suspend).unwrap_or(false) == share.suspended {
+            return Ok(Ensured::Present);
+        }
+        let fence = json!({"uid": present.uid(), "resourceVersion": present.resource_version()});
+        let patch = json!({"metadata": fence, "spec": {"suspend": share.suspended}});
+        match jobs
+            .patch(object, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Ok(_) => return Ok(Ensured::Updated),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(classify(&error)),
+        }
     }
-    let suspended = present
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.suspend)
-        .unwrap_or(false);
-    if suspended == share.suspended {
-        return Ok(Ensured::Present);
-    }
-    let fence = json!({"uid": present.uid(), "resourceVersion": present.resource_version()});
-    let patch = json!({"metadata": fence, "spec": {"suspend": share.suspended}});
-    let changed = jobs
-        .patch(&share.key.object, &PatchParams::default(), &Patch::Merge(patch))
-        .await;
-    changed
-        .map(|_| Ensured::Updated)
-        .map_err(|error| classify(&error))
+    let words = format!("the Job {object} was changed or deleted meanwhile");
+    Err(MemberError::new(Class::Conflict, words))
 }
 
 /// Creates the namespace unless it is there.
@@ -114,3 +122,6 @@ pub(super) async fn withdraw(
         Err(error) => Err(classify(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,10 @@ pub(super) fn classify(error: &kube::Error) -> MemberError {
                 403 if waits => Class::Throttled,
                 403 => Class::Unauthorized,
                 409 => Class::Conflict,
-                400 | 404 | 405 | 413 | 415 | 422 => Class::Rejected,
+                400 | 405 | 413 | 415 | 422 => Class::Rejected,
                 429 => Class::Throttled,
+                // A 404 too: what a call names has just gone, or this is not the API server at all. Neither says that
+                // the object asked for is at fault.
                 _ => Class::Unreachable,
             };
             MemberError::new(class, status.message.clone())

@@ -25,13 +25,16 @@ pub(super) async fn open(
         .items
         .into_iter()
         .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-    let pod = newest.ok_or_else(|| {
+    // For a pod that is on no node the API server answers with empty output, not with an error.
+    let on_node = |pod: &Pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    let no_output = || {
         let words = format!(
-            "no pod of {} with index {} on the member: not started, or removed",
+            "no output of {} with index {} on the member: not started, or removed",
             query.key.object, query.index
         );
         MemberError::new(Class::Rejected, words)
-    })?;
+    };
+    let pod = newest.filter(on_node).ok_or_else(no_output)?;
     let params = LogParams {
         follow: query.follow,
         tail_lines: query.tail,
@@ -40,7 +43,10 @@ pub(super) async fn open(
     let output = pods
         .log_stream(&pod.name_any(), &params)
         .await
-        .map_err(|error| classify(&error))?;
+        .map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 404 => no_output(),
+            error => classify(&error),
+        })?;
     let chunks = stream::unfold(Some(Box::pin(output)), |output| async move {
         let mut output = output?;
         let mut chunk = vec![0_u8; 16 * 1024];

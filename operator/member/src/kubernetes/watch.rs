@@ -205,7 +205,9 @@ fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result
             watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()),
             Heard::Node,
         )),
-        heard(mapped(watcher(Api::<Job>::all(client.clone()), ours), Heard::Job)),
+        heard(mapped(watcher(Api::<Job>::all(client.clone()), ours), |event| {
+            Heard::Job(Box::new(event))
+        })),
         heard(mapped(watcher(pods, watcher::Config::default()), Heard::Pod)),
         heard(failures.boxed()),
     ])

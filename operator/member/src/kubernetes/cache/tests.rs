@@ -27,8 +27,8 @@ fn synced(pods: Vec<LeanPod>) -> Cache {
     cache.hear(Heard::Node(Event::Init));
     cache.hear(Heard::Node(Event::InitApply(node("a", "2"))));
     cache.hear(Heard::Node(Event::InitDone));
-    cache.hear(Heard::Job(Event::Init));
-    cache.hear(Heard::Job(Event::InitDone));
+    cache.hear(Heard::Job(Box::new(Event::Init)));
+    cache.hear(Heard::Job(Box::new(Event::InitDone)));
     assert_eq!(cache.drain(), None, "pods are not listed yet");
     cache.hear(Heard::Pod(Event::Init));
     pods.into_iter()

@@ -1,0 +1,200 @@
+//! What every manager must do: named cases over a `Subject`, run against the fake and against real members alike.
+//!
+//! A case knows the trait `Member` only; how the other side is prepared and looked at is the subject's.
+
+mod dispatch;
+mod listen;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use sky_core::naming;
+use sky_core::observation::MemberEvent;
+use sky_core::ranks::Ranks;
+use sky_core::resources::Resources;
+use sky_core::share::{Container, Entry, Program, Retry, Share, ShareKey, Stamp};
+use sky_core::workload::Kind;
+use thiserror::Error;
+
+use crate::{Desired, Member, MemberError};
+
+/// The longest that a case waits for an event.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a case fails.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl From<MemberError> for Failure {
+    fn from(error: MemberError) -> Self {
+        Self(format!("{}: {}", error.class.as_str(), error.message))
+    }
+}
+
+/// How a case ends.
+pub type Verdict = Result<(), Failure>;
+
+/// A member under test, and its other side.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The member.
+    fn member(&self) -> Arc<dyn Member>;
+
+    /// The origin it works for.
+    fn origin(&self) -> &str;
+
+    /// Makes the answer to the next `ensure` get lost after its effect.
+    fn lose_next_reply(&self);
+
+    /// Puts something that is not ours under `key`.
+    async fn plant(&self, key: &ShareKey) -> Verdict;
+
+    /// Whether what `plant` put there is there, unchanged.
+    async fn is_untouched(&self, key: &ShareKey) -> Result<bool, Failure>;
+
+    /// How many objects there are in the namespace, ours or not.
+    async fn count(&self, namespace: &str) -> Result<usize, Failure>;
+
+    /// Whether the namespace is there.
+    async fn has_namespace(&self, name: &str) -> Result<bool, Failure>;
+
+    /// Deletes the share, as somebody else would.
+    async fn delete(&self, key: &ShareKey) -> Verdict;
+
+    /// A program that the member refuses as it is, and a word of its refusal.
+    fn refused(&self) -> (Program, &'static str);
+}
+
+/// One thing that every manager must do.
+pub struct Case {
+    /// Behaviour, as a test would be named.
+    pub name: &'static str,
+    run: for<'s> fn(&'s Scene<'s>) -> BoxFuture<'s, Verdict>,
+}
+
+impl Case {
+    /// Runs the case; `run` makes its namespace differ from those of earlier runs on the same member.
+    ///
+    /// # Errors
+    /// Says what was not as it must be.
+    pub async fn check(&self, subject: &dyn Subject, run: &str) -> Verdict {
+        let namespace = format!("conformance-{}", naming::hash(&[self.name, run], 8));
+        let scene = Scene {
+            subject,
+            member: subject.member(),
+            namespace,
+        };
+        (self.run)(&scene).await
+    }
+}
+
+macro_rules! cases {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        /// All cases.
+        #[must_use]
+        pub fn cases() -> Vec<Case> {
+            vec![$(Case { name: stringify!($name), run: |scene| Box::pin($module::$name(scene)) }),*]
+        }
+    };
+}
+
+cases![
+    dispatch::ensure_creates_once_and_may_be_repeated,
+    dispatch::ensure_after_a_lost_reply_finds_what_the_first_one_created,
+    dispatch::a_foreign_object_of_the_name_is_a_conflict_and_stays,
+    dispatch::a_share_of_another_run_under_the_name_is_a_conflict,
+    dispatch::a_share_is_suspended_and_resumed,
+    dispatch::withdraw_removes_and_may_be_repeated,
+    dispatch::withdraw_of_a_foreign_object_is_a_conflict_and_it_stays,
+    dispatch::withdraw_of_another_hosts_share_is_a_conflict,
+    dispatch::a_namespace_is_created_when_a_share_first_needs_it,
+    dispatch::a_refused_template_is_rejected_in_the_members_words,
+    dispatch::fifty_shares_at_once_are_fifty_objects,
+    dispatch::a_replica_that_has_not_started_has_no_output,
+    listen::events_begin_with_a_reset_of_what_is_there,
+    listen::an_ensured_share_shows_up_with_its_stamp,
+    listen::a_suspended_share_shows_as_suspended,
+    listen::a_withdrawn_share_shows_as_gone,
+    listen::a_share_deleted_by_somebody_else_shows_as_gone,
+    listen::every_listener_hears_everything,
+];
+
+/// One case under way.
+struct Scene<'s> {
+    subject: &'s dyn Subject,
+    member: Arc<dyn Member>,
+    namespace: String,
+}
+
+impl Scene<'_> {
+    /// A share of one replica that waits for 1000 cpus: it is created, and never starts.
+    fn share(&self, name: &str) -> Share {
+        let uid = naming::hash(&[&self.namespace, name], 12);
+        Share {
+            key: ShareKey {
+                namespace: self.namespace.clone(),
+                object: naming::share_object(name, &uid, "", "1-0"),
+            },
+            stamp: Stamp {
+                origin: self.subject.origin().to_owned(),
+                kind: Kind::SkyJob,
+                namespace: self.namespace.clone(),
+                name: name.to_owned(),
+                uid,
+                run: String::new(),
+                share: "1-0".into(),
+                attempt: 1,
+                spec_hash: "5eed".into(),
+            },
+            cluster: self.member.name().to_owned(),
+            replicas: 1,
+            total_replicas: 1,
+            ranks: Ranks::consecutive(0, 1),
+            suspended: false,
+            labels: [("team".to_owned(), "red".to_owned())].into(),
+            annotations: [("note".to_owned(), "a, b: {c}".to_owned())].into(),
+            program: Program::Container(Container {
+                image: "localhost/none".into(),
+                entry: Entry::Script("true".into()),
+                ..Container::default()
+            }),
+            requests: Resources::new(1_000_000, 1 << 20),
+            retry: Retry::Replace(0),
+        }
+    }
+
+    async fn ensure(&self, share: &Share) -> Result<crate::Ensured, MemberError> {
+        self.member.ensure(Desired::Share(Box::new(share.clone()))).await
+    }
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Verdict {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(Failure(format!("{what}: found {found:?}, wanted {wanted:?}")))
+    }
+}
+
+/// The next event that `pick` takes something from.
+async fn hear<T>(
+    events: &mut BoxStream<'static, MemberEvent>,
+    what: &str,
+    mut pick: impl FnMut(&MemberEvent) -> Option<T>,
+) -> Result<T, Failure> {
+    let find = async {
+        while let Some(event) = events.next().await {
+            if let Some(found) = pick(&event) {
+                return Ok(found);
+            }
+        }
+        Err(Failure(format!("the events ended before {what}")))
+    };
+    let late = Failure(format!("no {what} within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, find).await.map_err(|_| late)?
+}
