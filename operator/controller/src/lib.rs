@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod job;
+pub mod leftovers;
 pub mod origin;
 pub mod policy;
 pub mod run;

@@ -26,7 +26,7 @@ use crate::fleet::{Fleet, Stir};
 use crate::health::{self, Readiness};
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
-use crate::{cluster, host, job, origin, policy, unsupported};
+use crate::{cluster, host, job, leftovers, origin, policy, unsupported};
 
 /// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
 const GATHER: Duration = Duration::from_millis(500);
@@ -154,6 +154,12 @@ impl Parts {
             needs: Default::default(),
         };
         tasks.spawn(scheduler::run(board.clone(), sources, job_calls, stop.clone()));
+        tasks.spawn(leftovers::run(
+            fleet.clone(),
+            jobs.clone(),
+            defaults.clone(),
+            stop.clone(),
+        ));
         let context = cluster::Context::new(
             client.clone(),
             settings.namespace.clone(),

@@ -47,8 +47,10 @@ pub(super) async fn connect(
     let (link, text, picked) = match link(context, cluster, name).await {
         Ok(linked) => linked,
         Err(unlinked) => {
-            // A host that does not answer takes nothing away; a credential that is gone does.
-            if unlinked.reason != "SecretUnreadable" && memory.fingerprint.take().is_some() {
+            // A host that does not answer takes nothing away; a credential that is gone, or never was, does.
+            let connected = memory.fingerprint.is_some();
+            if !connected || unlinked.reason != "SecretUnreadable" {
+                memory.fingerprint = None;
                 let trouble = Trouble {
                     reason: unlinked.reason.into(),
                     message: unlinked.message.clone(),

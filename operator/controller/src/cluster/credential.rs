@@ -1,6 +1,6 @@
 //! Keeps a member's token alive: a service account's token is renewed at two thirds of its life.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use sky_crds::names;
 use sky_member::kubernetes::token;
+use tokio::time::Instant;
 
 use super::connect::Link;
 use super::{Context, Memory};

@@ -9,7 +9,7 @@ mod status;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,6 +19,7 @@ use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
 use sky_crds::{SkyCluster, SkyJob, names};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::fleet::Fleet;
 use crate::host;

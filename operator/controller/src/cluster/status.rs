@@ -1,12 +1,13 @@
 //! Last step: words the status of a SkyCluster and writes it: conditions at once, capacity at most every 10 s.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use sky_convert::cluster::describe;
 use sky_convert::status::transition;
 use sky_crds::{SkyCluster, SkyClusterStatus};
+use tokio::time::Instant;
 
 use super::connect::{Link, Unlinked};
 use super::credential::{Validity, validity};

@@ -7,12 +7,14 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use futures::StreamExt;
 use sky_core::observation::{MemberEvent, Observation, Trouble};
+use sky_core::share::ShareKey;
 use sky_member::Member;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -174,6 +176,34 @@ impl Fleet {
             shares.map(|share| (cluster.clone(), share.clone()))
         });
         each.collect()
+    }
+
+    /// Waits until every registered cluster has spoken or turned out to be silent.
+    pub async fn spoken(&self) {
+        let waiting = || {
+            let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+            seats
+                .1
+                .values()
+                .any(|seat| matches!(seat.view.contact(), Contact::Waiting))
+        };
+        while waiting() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Shares that `which` picks, of members that can be believed.
+    pub fn synced_shares(&self, which: impl Fn(&Observation) -> bool) -> BTreeSet<(String, ShareKey)> {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        let synced = seats
+            .1
+            .iter()
+            .filter(|(_, seat)| matches!(seat.view.contact(), Contact::Synced));
+        let picked = synced.flat_map(|(cluster, seat)| {
+            let shares = seat.view.shares().filter(|share| which(share));
+            shares.map(|share| (cluster.clone(), share.key.clone()))
+        });
+        picked.collect()
     }
 
     /// Waits until every listener has ended. Call after the token given to `new` is cancelled.

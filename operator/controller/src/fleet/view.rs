@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use sky_core::cluster::Node;
 use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::share::ShareKey;
+use tokio::time::Instant;
 
 /// Whether a member can be believed.
 #[derive(Clone, Debug)]

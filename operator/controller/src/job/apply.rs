@@ -1,7 +1,7 @@
 //! Step 4: carries out the plan's steps on members. Makes no choices; what a member answers is remembered and planned
 //! with the next time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use sky_convert::job::{Job, share};
@@ -9,6 +9,7 @@ use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
 use sky_core::share::ShareKey;
 use sky_member::{Class, Desired, MemberError};
+use tokio::time::Instant;
 
 use super::Context;
 use super::memory::Memory;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use kube::ResourceExt;
 use sky_core::job::{SentBack, Status};
 use sky_core::pace::Times;
 use sky_crds::SkyJob;
+use tokio::time::Instant;
 
 /// What is remembered of one SkyJob.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod memory;
 mod write;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::fleet::Fleet;
 use crate::scheduler::Board;
 use memory::Memories;
+use tokio::time::Instant;
 
 /// Every object is looked at again after about this long, whatever happens: watches miss things.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);

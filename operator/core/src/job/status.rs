@@ -169,7 +169,7 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
     status.phase = phase;
     status.conditions = conditions;
     if let Some(decision) = answer.filter(|_| phase == Phase::Queued) {
-        let refusals = decision.verdicts.iter().filter_map(|verdict| {
+        let refusals = decision.verdicts.iter().map(|verdict| {
             let (reason, message) = match &verdict.refusal {
                 Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.clone()),
                 None => (
@@ -177,7 +177,7 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
                     format!("room for {} of {}", verdict.fit, facts.replicas),
                 ),
             };
-            Some((verdict.cluster.clone(), reason, message))
+            (verdict.cluster.clone(), reason, message)
         });
         status.diagnosis = refusals.take(MOST_DIAGNOSED).collect();
     }
