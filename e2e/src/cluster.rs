@@ -244,6 +244,12 @@ fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
     Ok(http::Request::get(path).body(Vec::new())?)
 }
 
+/// Where kubectl keeps what it discovers, which it finds again by address alone: another lab on the same ports
+/// must not see it. No cluster has such a name.
+pub(crate) fn discovery_cache(lab: &Path) -> PathBuf {
+    lab.join(".kube-cache")
+}
+
 /// Runs the kubectl of `lab` with the kubeconfig `config`.
 pub(crate) async fn kubectl(
     lab: &Path,
@@ -256,7 +262,8 @@ pub(crate) async fn kubectl(
         .arg("--kubeconfig")
         .arg(config)
         .args(arguments)
-        .env("KUBECONFIG", config);
+        .env("KUBECONFIG", config)
+        .env("KUBECACHEDIR", discovery_cache(lab));
     run(command, &format!("kubectl {}", arguments.join(" ")), input).await
 }
 

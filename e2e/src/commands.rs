@@ -46,6 +46,8 @@ enum Command {
     Doctor,
     /// Print the path of a kubeconfig: the host's with all contexts, or one cluster's
     Kubeconfig { name: Option<String> },
+    /// Print what to export to work with the lab: eval "$(cargo e2e env)"
+    Env,
     /// Run a command with the host's KUBECONFIG and the lab's programs on PATH
     Exec {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -108,7 +110,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             lab::down(&dir).await?;
             reporter.note(format!("no lab is left at {}", dir.display()));
         }
-        Command::Demo { keep } => demo::run(&dir, keep, &reporter).await?,
+        Command::Demo { keep } => return demonstrate(&dir, keep, &reporter).await,
         Command::Test { suites } => return test(&suites, &reporter).await,
         Command::Doctor => return Ok(u8::from(!doctor::run(&dir, &reporter)?)),
         Command::Kubeconfig { name } => {
@@ -119,6 +121,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             };
             reporter.result(path.display());
         }
+        Command::Env => reporter.result(Lab::open(&dir)?.exports()),
         Command::Exec { command } => return exec(&Lab::open(&dir)?, &command).await,
         Command::Net { member, network } => Lab::open(&dir)?.member(&member)?.network(network).await?,
         Command::Daemon {
@@ -181,6 +184,29 @@ async fn bring_up(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<u8> {
         reporter.note(format!("the operator's log is {}", log.display()));
     }
     Ok(0)
+}
+
+/// Takes the lab down unless it shall be kept or was up before.
+async fn demonstrate(dir: &Path, keep: bool, reporter: &Reporter) -> Result<u8> {
+    let was_up = demo::finds_its_lab(dir)?;
+    let outcome = tokio::select! {
+        holds = demo::run(dir, reporter) => Some(holds?),
+        () = interrupted() => None,
+    };
+    if was_up || (keep && outcome.is_some()) {
+        reporter.result(format!(
+            "\nThe lab is still up; `cargo e2e down` takes it down. To work with it:\n{}",
+            Lab::open(dir)?.exports()
+        ));
+    } else {
+        reporter.note("taking the lab down");
+        lab::down(dir).await?;
+    }
+    Ok(match outcome {
+        Some(true) => 0,
+        Some(false) => 1,
+        None => 130,
+    })
 }
 
 async fn test(suites: &[String], reporter: &Reporter) -> Result<u8> {

@@ -140,9 +140,32 @@ impl Lab {
     /// The environment in which a user works with this lab.
     pub fn exec_env(&self) -> Vec<(&'static str, String)> {
         let path = std::env::var("PATH").unwrap_or_default();
+        let mut env = self.variables();
+        env.push(("PATH", format!("{}:{path}", self.dir.join("bin").display())));
+        env
+    }
+
+    /// The same as lines for a shell.
+    pub fn exports(&self) -> String {
+        let mut lines: Vec<_> = self
+            .variables()
+            .iter()
+            .map(|(name, value)| format!("export {name}='{value}'"))
+            .collect();
+        lines.push(format!(
+            "export PATH='{}':\"$PATH\"",
+            self.dir.join("bin").display()
+        ));
+        lines.join("\n")
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("KUBECONFIG", self.kubeconfig().display().to_string()),
-            ("PATH", format!("{}:{path}", self.dir.join("bin").display())),
+            (
+                "KUBECACHEDIR",
+                cluster::discovery_cache(&self.dir).display().to_string(),
+            ),
             ("SKY_LAB_DIR", self.dir.display().to_string()),
         ]
     }
