@@ -124,27 +124,17 @@ impl Parts {
 
     /// Starts what acts: scheduler, reconcilers, and what passes on between them.
     fn start_controllers(self, tasks: &TaskTracker, stores: Stores) {
-        let Self {
-            client,
-            settings,
-            origin,
-            stop,
-            fleet,
-            board,
-            stirs,
-        } = self;
+        let (client, stop, fleet) = (&self.client, &self.stop, &self.fleet);
         let Stores {
             clusters,
             jobs,
             policies,
         } = stores;
         let defaults = Defaults {
-            image: settings.default_image.clone(),
+            image: self.settings.default_image.clone(),
         };
         let (job_calls, job_called) = unbounded_channel();
         let (cluster_calls, cluster_called) = unbounded_channel();
-        let forwarded = forward(stirs, job_calls.clone(), cluster_calls, board.clone());
-        spawn(tasks, &stop, forwarded);
         let sources = Sources {
             jobs: jobs.clone(),
             clusters: clusters.clone(),
@@ -153,7 +143,14 @@ impl Parts {
             defaults: defaults.clone(),
             needs: Default::default(),
         };
-        tasks.spawn(scheduler::run(board.clone(), sources, job_calls, stop.clone()));
+        let forwarded = forward(self.stirs, job_calls.clone(), cluster_calls, self.board.clone());
+        spawn(tasks, stop, forwarded);
+        tasks.spawn(scheduler::run(
+            self.board.clone(),
+            sources,
+            job_calls,
+            stop.clone(),
+        ));
         tasks.spawn(leftovers::run(
             fleet.clone(),
             jobs.clone(),
@@ -162,40 +159,38 @@ impl Parts {
         ));
         let context = cluster::Context::new(
             client.clone(),
-            settings.namespace.clone(),
-            origin.clone(),
+            self.settings.namespace.clone(),
+            self.origin.clone(),
             fleet.clone(),
-            board.clone(),
+            self.board.clone(),
             jobs,
         );
+        let namespace = &self.settings.namespace;
         spawn(
             tasks,
-            &stop,
-            run_clusters(
-                &client,
-                &settings.namespace,
-                cluster_called,
+            stop,
+            run_clusters(client, namespace, cluster_called, context, stop.clone()),
+        );
+        let context = job::Context::new(client.clone(), fleet.clone(), self.board, self.origin, defaults);
+        spawn(
+            tasks,
+            stop,
+            run_jobs(
+                client,
+                self.settings.concurrency,
+                job_called,
                 context,
                 stop.clone(),
             ),
         );
-        let context = job::Context::new(client.clone(), fleet.clone(), board, origin, defaults);
+        spawn(tasks, stop, run_policies(client, clusters, stop.clone()));
         spawn(
             tasks,
-            &stop,
-            run_jobs(&client, settings.concurrency, job_called, context, stop.clone()),
+            stop,
+            run_unsupported::<SkyDeployment>(client, stop.clone()),
         );
-        spawn(tasks, &stop, run_policies(&client, clusters, stop.clone()));
-        spawn(
-            tasks,
-            &stop,
-            run_unsupported::<SkyDeployment>(&client, stop.clone()),
-        );
-        spawn(
-            tasks,
-            &stop,
-            run_unsupported::<SkyNamespace>(&client, stop.clone()),
-        );
+        spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
+        let (fleet, stop) = (self.fleet.clone(), self.stop.clone());
         tasks.spawn(async move {
             stop.cancelled().await;
             fleet.ended().await;

@@ -63,9 +63,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
 
 #[test]
 fn a_boolean_amount_is_refused_by_name() {
-    let refused = parsed(json!({"run": "true", "resources": {"cpu": true}}))
-        .err()
-        .expect("refused");
+    let refused = parsed(json!({"run": "true", "resources": {"cpu": true}})).expect_err("refused");
     assert_eq!(refused.reason, "InvalidSpec");
     assert!(
         refused
