@@ -21,11 +21,11 @@ use super::pod::{self, LeanPod, Pod};
 
 /// One thing heard from a watch.
 pub(super) enum Heard {
-    Node(Event<ApiNode>),
-    Pod(Event<LeanPod>),
+    Node(Box<Event<ApiNode>>),
+    Pod(Box<Event<LeanPod>>),
     Job(Box<Event<Job>>),
     /// A failure to create pods of a Job.
-    CreateFailure(Event<ApiEvent>),
+    CreateFailure(Box<Event<ApiEvent>>),
 }
 
 /// A pod and the share it belongs to.
@@ -68,11 +68,14 @@ impl Cache {
     /// Takes in one thing heard. What changed by it is collected until `drain`.
     pub(super) fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Node(event) => self.hear_node(event),
-            Heard::Pod(event) => self.hear_pod(event),
+            Heard::Node(event) => self.hear_node(*event),
+            Heard::Pod(event) => self.hear_pod(*event),
             Heard::Job(event) => self.hear_job(*event),
-            Heard::CreateFailure(Event::Apply(event) | Event::InitApply(event)) => self.hear_failure(&event),
-            Heard::CreateFailure(_) => {}
+            Heard::CreateFailure(event) => {
+                if let Event::Apply(event) | Event::InitApply(event) = *event {
+                    self.hear_failure(&event);
+                }
+            }
         }
     }
 

@@ -198,17 +198,19 @@ fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result
     let heard = |stream: BoxStream<'static, Result<Heard, watcher::Error>>| stream;
     // They explain; a member that does not let us read them is used all the same.
     let failures = watcher(Api::<ApiEvent>::all(client.clone()), failures).default_backoff();
-    let failures =
-        failures.filter_map(|event| async { event.ok().map(|event| Ok(Heard::CreateFailure(event))) });
+    let failures = failures
+        .filter_map(|event| async { event.ok().map(|event| Ok(Heard::CreateFailure(Box::new(event)))) });
     stream::select_all([
         heard(mapped(
             watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()),
-            Heard::Node,
+            |event| Heard::Node(Box::new(event)),
         )),
         heard(mapped(watcher(Api::<Job>::all(client.clone()), ours), |event| {
             Heard::Job(Box::new(event))
         })),
-        heard(mapped(watcher(pods, watcher::Config::default()), Heard::Pod)),
+        heard(mapped(watcher(pods, watcher::Config::default()), |event| {
+            Heard::Pod(Box::new(event))
+        })),
         heard(failures.boxed()),
     ])
 }

@@ -24,16 +24,16 @@ fn pod(name: &str, node: Option<&str>, phase: &str, share: Option<&str>) -> Lean
 
 fn synced(pods: Vec<LeanPod>) -> Cache {
     let mut cache = Cache::default();
-    cache.hear(Heard::Node(Event::Init));
-    cache.hear(Heard::Node(Event::InitApply(node("a", "2"))));
-    cache.hear(Heard::Node(Event::InitDone));
+    cache.hear(Heard::Node(Box::new(Event::Init)));
+    cache.hear(Heard::Node(Box::new(Event::InitApply(node("a", "2")))));
+    cache.hear(Heard::Node(Box::new(Event::InitDone)));
     cache.hear(Heard::Job(Box::new(Event::Init)));
     cache.hear(Heard::Job(Box::new(Event::InitDone)));
     assert_eq!(cache.drain(), None, "pods are not listed yet");
-    cache.hear(Heard::Pod(Event::Init));
+    cache.hear(Heard::Pod(Box::new(Event::Init)));
     pods.into_iter()
-        .for_each(|pod| cache.hear(Heard::Pod(Event::InitApply(pod))));
-    cache.hear(Heard::Pod(Event::InitDone));
+        .for_each(|pod| cache.hear(Heard::Pod(Box::new(Event::InitApply(pod)))));
+    cache.hear(Heard::Pod(Box::new(Event::InitDone)));
     cache
 }
 
@@ -52,7 +52,12 @@ fn free_cpu(event: Option<MemberEvent>) -> Option<i64> {
 fn pods_take_room_from_their_node_until_they_end() {
     let mut cache = synced(vec![pod("p", Some("a"), "Running", None)]);
     assert_eq!(free_cpu(cache.drain()), Some(1500));
-    cache.hear(Heard::Pod(Event::Apply(pod("p", Some("a"), "Succeeded", None))));
+    cache.hear(Heard::Pod(Box::new(Event::Apply(pod(
+        "p",
+        Some("a"),
+        "Succeeded",
+        None,
+    )))));
     assert_eq!(free_cpu(cache.drain()), Some(2000));
     assert_eq!(cache.drain(), None);
 }
@@ -74,8 +79,8 @@ fn a_pod_without_node_takes_no_room_yet() {
 fn a_relist_forgets_what_vanished_in_between() {
     let mut cache = synced(vec![pod("p", Some("a"), "Running", None)]);
     cache.drain();
-    cache.hear(Heard::Pod(Event::Init));
-    cache.hear(Heard::Pod(Event::InitDone));
+    cache.hear(Heard::Pod(Box::new(Event::Init)));
+    cache.hear(Heard::Pod(Box::new(Event::InitDone)));
     let event = cache.drain();
     assert!(matches!(event, Some(MemberEvent::Reset(_))));
     assert_eq!(free_cpu(event), Some(2000));
@@ -85,7 +90,7 @@ fn a_relist_forgets_what_vanished_in_between() {
 fn a_node_that_goes_is_gone() {
     let mut cache = synced(vec![]);
     cache.drain();
-    cache.hear(Heard::Node(Event::Delete(node("a", "2"))));
+    cache.hear(Heard::Node(Box::new(Event::Delete(node("a", "2")))));
     let gone = vec![ItemKey::Node("a".into())];
     assert_eq!(
         cache.drain(),
