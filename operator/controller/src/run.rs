@@ -190,12 +190,13 @@ impl Parts {
             run_unsupported::<SkyDeployment>(client, stop.clone()),
         );
         spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
-        let (fleet, stop) = (self.fleet.clone(), self.stop.clone());
-        tasks.spawn(async move {
-            stop.cancelled().await;
-            fleet.ended().await;
-        });
+        tasks.spawn(listeners_end(self.fleet, self.stop));
     }
+}
+
+async fn listeners_end(fleet: Arc<Fleet>, stop: CancellationToken) {
+    stop.cancelled().await;
+    fleet.ended().await;
 }
 
 /// The host's objects, kept by watches.
