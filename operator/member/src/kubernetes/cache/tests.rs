@@ -66,12 +66,12 @@ fn pods_take_room_from_their_node_until_they_end() {
 fn a_pod_without_node_takes_no_room_yet() {
     let mut cache = synced(vec![pod("p", None, "Pending", Some("s"))]);
     assert_eq!(free_cpu(cache.drain()), Some(2000));
-    cache.hear(Heard::Pod(Event::Apply(pod(
+    cache.hear(Heard::Pod(Box::new(Event::Apply(pod(
         "p",
         Some("a"),
         "Pending",
         Some("s"),
-    ))));
+    )))));
     assert_eq!(free_cpu(cache.drain()), Some(1500));
 }
 
