@@ -16,7 +16,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Client, ResourceExt};
 use sky_convert::job::{self, Defaults};
-use sky_core::job::{Finalizer, plan};
+use sky_core::job::{Finalizer, Plan, plan};
 use sky_crds::SkyJob;
 use thiserror::Error;
 
@@ -153,17 +153,10 @@ async fn settle(
         }
         match (&parsed, planned.queue) {
             (Ok(parsed), true) => context.board.submit(parsed.workload.clone()),
-            _ if planned
-                .status
-                .as_ref()
-                .is_some_and(|status| status.placement.is_some()) => {}
+            _ if places(&planned) => {}
             _ => context.board.forget(uid, false),
         }
-        let binds = facts.placement.is_none()
-            && planned
-                .status
-                .as_ref()
-                .is_some_and(|status| status.placement.is_some());
+        let binds = facts.placement.is_none() && places(&planned);
         let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;
         if binds {
             // A placement that was not written is nobody's: its room is given back, and it is decided anew.
@@ -188,6 +181,15 @@ async fn settle(
         }
     }
     Ok(Action::requeue(Duration::from_secs(1)))
+}
+
+/// Whether the status wanted has shares. One that waits for its next run has a placement without any.
+fn places(planned: &Plan) -> bool {
+    let placement = planned
+        .status
+        .as_ref()
+        .and_then(|status| status.placement.as_ref());
+    placement.is_some_and(|placement| !placement.shares.is_empty())
 }
 
 fn seconds_until(at: i64, now: Timestamp) -> Duration {
