@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::procfs::Running;
 use crate::report::Reporter;
 use crate::state;
-use crate::suites::{self, Case, Skip};
+use crate::suites::{self, Case, Skip, Suite};
 use crate::workspace;
 
 /// How many cases ended how.
@@ -47,13 +47,9 @@ impl Counts {
         self.skipped += other.skipped;
     }
 
+    /// The closing line. Skipped cases have a line of their own before it, so that this one is always alike.
     fn line(self) -> String {
-        let skipped = if self.skipped > 0 {
-            format!(", {} skipped", self.skipped)
-        } else {
-            String::new()
-        };
-        format!("{} passed, {} failed{skipped}", self.passed, self.failed)
+        format!("{} passed, {} failed", self.passed, self.failed)
     }
 }
 
@@ -141,19 +137,33 @@ pub async fn run(names: &[String], reporter: &Reporter) -> Result<bool> {
         own: RefCell::new(Vec::new()),
     };
     let mut counts = Counts::default();
-    if names.is_empty() {
-        counts.add(workspace::check(reporter).await?);
+    if let Err(error) = run_all(&context, names.is_empty(), &chosen, &mut counts).await {
+        reporter.result(format!("FAILED the run: {error:#}"));
+        counts.add(Counts::FAILED);
+        abandon().await?;
     }
-    for suite in chosen {
-        reporter.result(format!("\n{}: {}", suite.name, suite.about));
-        for case in suite.cases {
-            counts.add(run_case(&context, case).await?);
-        }
-    }
-    context.drop_shared().await?;
     let _ = fs::remove_dir_all(root);
+    if counts.skipped > 0 {
+        reporter.result(format!("{} skipped", counts.skipped));
+    }
     reporter.result(counts.line());
     Ok(counts.failed == 0)
+}
+
+/// Adds to `counts` as it goes; an error ends the run.
+async fn run_all(context: &Context, everything: bool, chosen: &[&Suite], counts: &mut Counts) -> Result<()> {
+    if everything {
+        counts.add(workspace::check(&context.reporter).await?);
+    }
+    for suite in chosen {
+        context
+            .reporter
+            .result(format!("\n{}: {}", suite.name, suite.about));
+        for case in suite.cases {
+            counts.add(run_case(context, case).await?);
+        }
+    }
+    context.drop_shared().await
 }
 
 /// Takes down every lab of this run: for an interrupt.
@@ -250,14 +260,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_closing_line_names_skipped_cases_only_if_there_are_any() {
+    fn the_closing_line_is_always_alike() {
         let mut counts = Counts {
             passed: 4,
             failed: 1,
             skipped: 0,
         };
-        assert_eq!(counts.line(), "4 passed, 1 failed");
         counts.add(Counts::SKIPPED);
-        assert_eq!(counts.line(), "4 passed, 1 failed, 1 skipped");
+        assert_eq!(counts.line(), "4 passed, 1 failed");
     }
 }
