@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use kube::ResourceExt;
 use sky_core::job::{SentBack, Status};
@@ -66,25 +67,55 @@ impl Memory {
     }
 }
 
+/// For so long a cache may still show what has gone, with the finalizer that we removed.
+const BEHIND: Duration = Duration::from_secs(60);
+
 /// Memories by uid.
 #[derive(Default)]
-pub(super) struct Memories(Mutex<HashMap<String, Memory>>);
+pub(super) struct Memories(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    memories: HashMap<String, Memory>,
+    /// When the finalizer was removed: nothing is done about these any more.
+    let_go: HashMap<String, Instant>,
+}
 
 impl Memories {
-    /// Takes the memory of this uid out; an empty one when there is none.
-    pub(super) fn take(&self, uid: &str) -> Memory {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid)
-            .unwrap_or_default()
+    /// Takes the memory of this uid out, an empty one when there is none. `None`: it was let go.
+    pub(super) fn take(&self, uid: &str) -> Option<Memory> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = kept.memories.remove(uid);
+        (!kept.let_go.contains_key(uid)).then(|| memory.unwrap_or_default())
     }
 
     /// Puts it back.
     pub(super) fn put(&self, uid: String, memory: Memory) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid, memory);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.memories.insert(uid, memory);
+    }
+
+    /// The finalizer of this uid was removed at `now`.
+    pub(super) fn let_go(&self, uid: &str, now: Instant) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.let_go.retain(|_, at| now.duration_since(*at) < BEHIND);
+        kept.let_go.insert(uid.to_owned(), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_let_go_is_not_taken_up_again_by_a_cache_that_is_behind() {
+        let memories = Memories::default();
+        let now = Instant::now();
+        memories.put("a".into(), Memory::default());
+        memories.let_go("a", now);
+        assert!(memories.take("a").is_none());
+        assert!(memories.take("b").is_some());
+        memories.let_go("b", now + BEHIND + BEHIND);
+        assert!(memories.take("a").is_some());
     }
 }

@@ -110,7 +110,9 @@ pub async fn reconcile(
     let Some(uid) = cached.uid() else {
         return Ok(Action::await_change());
     };
-    let mut memory = context.memories.take(&uid);
+    let Some(mut memory) = context.memories.take(&uid) else {
+        return Ok(Action::await_change());
+    };
     let outcome = settle(&context, cached, &uid, &mut memory).await;
     // What is gone needs no memory.
     if memory.keep {
@@ -146,7 +148,9 @@ async fn settle(
             },
             Finalizer::Remove => {
                 context.board.forget(uid, false);
-                write::finalizer(context, &job, false, memory).await?;
+                if write::finalizer(context, &job, false, memory).await?.is_some() {
+                    context.memories.let_go(uid, Instant::now());
+                }
                 memory.keep = false;
                 return Ok(Action::await_change());
             }
