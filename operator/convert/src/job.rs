@@ -323,9 +323,9 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
     (complete || holds("Failed")).then_some(Finished { complete, at })
 }
 
-/// The share of `job` that `placed` says, as its member is to create it.
+/// The share of `job` that `placed` says, as its member is to create it: running, and not known to be there yet.
 #[must_use]
-pub fn share(job: &Job, placed: &PlacedShare, suspended: bool, origin: &str) -> Share {
+pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
     let workload = &job.workload;
     let object = naming::share_object(&workload.name, &workload.uid, &job.run, &placed.id);
     Share {
@@ -348,7 +348,8 @@ pub fn share(job: &Job, placed: &PlacedShare, suspended: bool, origin: &str) -> 
         replicas: placed.replicas,
         total_replicas: workload.replicas,
         ranks: placed.ranks.clone(),
-        suspended,
+        suspended: false,
+        known: false,
         labels: job.labels.clone(),
         annotations: job.annotations.clone(),
         program: job.program.clone(),

@@ -32,6 +32,15 @@ pub struct Stamp {
     pub spec_hash: String,
 }
 
+impl Stamp {
+    /// Whether both are of one share: what it was made from may have changed since.
+    #[must_use]
+    pub fn is_of_same_share(&self, other: &Self) -> bool {
+        (&self.origin, &self.uid, &self.run, &self.share)
+            == (&other.origin, &other.uid, &other.run, &other.share)
+    }
+}
+
 /// Names one share's object on its member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShareKey {
@@ -58,6 +67,8 @@ pub struct Share {
     pub ranks: Ranks,
     /// Held back: it exists, but no replica runs.
     pub suspended: bool,
+    /// It was seen on its member: it may be changed there, but never be created anew.
+    pub known: bool,
     /// The user's labels, copied.
     pub labels: Labels,
     /// The user's annotations, copied.

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use sky_convert::job::{Job, share};
 use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
-use sky_core::share::ShareKey;
+use sky_core::share::{Share, ShareKey};
 use sky_member::{Class, Desired, MemberError};
 use tokio::time::Instant;
 
@@ -41,8 +41,13 @@ pub(super) async fn steps(
             Step::Ensure {
                 share: placed,
                 suspended,
+                known,
             } => {
-                let desired = share(job, placed, *suspended, &context.origin);
+                let desired = Share {
+                    suspended: *suspended,
+                    known: *known,
+                    ..share(job, placed, &context.origin)
+                };
                 let result = match context.fleet.member(&placed.cluster) {
                     Some(member) => member.ensure(Desired::Share(Box::new(desired))).await.map(|_| ()),
                     None => Err(unseated(&placed.cluster)),
@@ -91,7 +96,7 @@ fn unseated(cluster: &str) -> MemberError {
 
 fn mark(step: &Step) -> String {
     match step {
-        Step::Ensure { share, suspended } => format!("ensure {} {suspended}", share.id),
+        Step::Ensure { share, suspended, .. } => format!("ensure {} {suspended}", share.id),
         Step::Withdraw { cluster, key } => withdraw_mark(cluster, key),
     }
 }

@@ -122,7 +122,7 @@ fn a_share_is_named_the_same_every_time() {
         ranks: "0-1".parse().expect("ranks"),
         attempt: 1,
     };
-    let share = share(&job, &placed, false, "origin");
+    let share = share(&job, &placed, "origin");
     assert_eq!(share.key.object, naming::share_object("my-job", "u", "", "1-0"));
     assert_eq!(share.key.namespace, "default");
 }

@@ -47,6 +47,8 @@ pub enum Step {
         share: PlacedShare,
         /// Held back.
         suspended: bool,
+        /// Seen on its member: changed there, never created anew.
+        known: bool,
     },
     /// Remove an object, whatever it is doing.
     Withdraw {
@@ -214,6 +216,7 @@ fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step>
     wanted.then(|| Step::Ensure {
         share: share.clone(),
         suspended: facts.suspend,
+        known: observed(members, share).is_some(),
     })
 }
 

@@ -156,6 +156,7 @@ impl Scene<'_> {
             total_replicas: 1,
             ranks: Ranks::consecutive(0, 1),
             suspended: false,
+            known: false,
             labels: [("team".to_owned(), "red".to_owned())].into(),
             annotations: [("note".to_owned(), "a, b: {c}".to_owned())].into(),
             program: Program::Container(Container {

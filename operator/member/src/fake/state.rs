@@ -151,7 +151,7 @@ impl State {
             return Err(taken(&key));
         }
         if let Some(held) = self.held.get_mut(&key) {
-            if held.share.stamp != share.stamp {
+            if !held.share.stamp.is_of_same_share(&share.stamp) {
                 return Err(taken(&key));
             }
             if held.share.suspended == share.suspended {
@@ -168,6 +168,9 @@ impl State {
             self.record(verb, &share.stamp);
             self.tell(&key);
             return Ok(Ensured::Updated);
+        }
+        if share.known {
+            return Err(MemberError::new(Class::Conflict, "it was deleted meanwhile"));
         }
         vet(&share)?;
         self.namespaces.insert(key.namespace.clone());

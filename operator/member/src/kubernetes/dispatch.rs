@@ -17,6 +17,9 @@ const TRIES: u32 = 5;
 /// Creates the Job of `share`, or finds it, or changes whether it is suspended.
 pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), &share.key.namespace);
+    if share.known {
+        return adjust(&jobs, share).await;
+    }
     let job: Job = serde_json::from_value(object::job(share)).map_err(|error| {
         MemberError::new(
             Class::Rejected,
@@ -47,7 +50,7 @@ async fn adjust(jobs: &Api<Job>, share: &Share) -> Result<Ensured, MemberError> 
         let Some(present) = jobs.get_opt(object).await.map_err(|error| classify(&error))? else {
             break;
         };
-        if stamp::read(&present).as_ref() != Some(&share.stamp) {
+        if !stamp::read(&present).is_some_and(|stamp| stamp.is_of_same_share(&share.stamp)) {
             let words = format!("a Job {object} that is not of this share is there already");
             return Err(MemberError::new(Class::Conflict, words));
         }

@@ -34,6 +34,7 @@ fn share(suspended: bool) -> Share {
         total_replicas: 1,
         ranks: Ranks::consecutive(0, 1),
         suspended,
+        known: false,
         labels: Default::default(),
         annotations: Default::default(),
         program: Program::Container(Container::default()),

@@ -30,6 +30,7 @@ fn share() -> Share {
         total_replicas: 4,
         ranks: Ranks::consecutive(2, 2),
         suspended: false,
+        known: false,
         labels: BTreeMap::from([("team".into(), "a".into())]),
         annotations: BTreeMap::new(),
         program: Program::Container(Container {
