@@ -128,6 +128,7 @@ fn refuse_unsupported(spec: &SkyJobSpec) -> Result<(), Refused> {
         ("overrides", !workload.overrides.is_empty()),
         ("slurm", workload.slurm.is_some()),
         ("placement.spread", spread.is_some()),
+        ("gang: false", spec.gang == Some(false)),
     ];
     let refused: Vec<&str> = fields
         .iter()

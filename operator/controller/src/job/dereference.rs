@@ -5,23 +5,21 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
+use sky_core::observation::Observation;
+use sky_core::placement::Placement;
 use sky_crds::SkyJob;
 
 use super::Context;
 use super::memory::Memory;
 use crate::fleet::{Contact, Fleet};
 
-/// What is known of the members that hold or are to hold a share of this SkyJob. A share of another uid but of equal
-/// name, run and spec is its own too: the host was restored from a backup, which gives new uids.
+/// What is known of the members that hold or are to hold a share of this SkyJob.
 pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &mut Memory) -> Members {
     let uid = job.uid().unwrap_or_default();
     let mut shares = context
         .fleet
         .shares_of(&job.namespace().unwrap_or_default(), &job.name_any());
-    shares.retain(|(_, share)| {
-        let stamp = &share.stamp;
-        stamp.uid == uid || (stamp.run == facts.run && stamp.spec_hash == facts.spec_hash)
-    });
+    shares.retain(|(cluster, share)| share.stamp.uid == uid || is_adoptable(facts, cluster, share));
     for (_, share) in &shares {
         memory.seen.insert(share.stamp.share.clone());
         memory.sent_back.remove(&share.stamp.share);
@@ -49,6 +47,17 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
         seen: memory.seen.clone(),
         sent_back,
     }
+}
+
+/// Whether a share of another uid is this SkyJob's own: the host was restored from a backup, which gives new uids. It
+/// is of equal name, run and spec, and the record is lost or names just this share.
+fn is_adoptable(facts: &Facts, cluster: &str, share: &Observation) -> bool {
+    let same = share.stamp.run == facts.run && share.stamp.spec_hash == facts.spec_hash;
+    let recorded = |placement: &Placement| {
+        let mut shares = placement.shares.iter();
+        shares.any(|placed| placed.id == share.stamp.share && placed.cluster == cluster)
+    };
+    same && facts.placement.as_ref().is_none_or(recorded)
 }
 
 /// How far the cluster can be believed; `None` when it is not registered.
