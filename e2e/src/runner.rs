@@ -60,6 +60,7 @@ pub struct Context {
     labs: Cell<u32>,
     shared: RefCell<Option<Lab>>,
     own: RefCell<Vec<PathBuf>>,
+    remark: RefCell<Option<String>>,
 }
 
 impl Context {
@@ -86,6 +87,11 @@ impl Context {
         let dir = self.new_dir();
         self.own.borrow_mut().push(dir.clone());
         dir
+    }
+
+    /// Says in the case's line how much was tried, if it passes.
+    pub fn remark(&self, text: String) {
+        self.remark.replace(Some(text));
     }
 
     fn new_dir(&self) -> PathBuf {
@@ -135,6 +141,7 @@ pub async fn run(names: &[String], reporter: &Reporter) -> Result<bool> {
         labs: Cell::new(0),
         shared: RefCell::new(None),
         own: RefCell::new(Vec::new()),
+        remark: RefCell::new(None),
     };
     let mut counts = Counts::default();
     if let Err(error) = run_all(&context, names.is_empty(), &chosen, &mut counts).await {
@@ -175,11 +182,15 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
     let begin = Instant::now();
     let outcome = (case.run)(context).await;
     let seconds = begin.elapsed().as_secs_f32();
+    let remark = context
+        .remark
+        .take()
+        .map_or_else(String::new, |text| format!("{text}, "));
     let counts = match &outcome {
         Ok(()) => {
             context
                 .reporter
-                .result(format!("ok {} ({seconds:.1} s)", case.name));
+                .result(format!("ok {} ({remark}{seconds:.1} s)", case.name));
             Counts::PASSED
         }
         Err(error) if error.is::<Skip>() => {

@@ -1,6 +1,7 @@
 //! The list of suites. A suite is a file of cases; a case is an async function that takes a context and
 //! fails by returning an error. Run by `runner`.
 
+mod documents;
 mod lab;
 
 use std::fmt;
@@ -25,7 +26,7 @@ pub struct Case {
 }
 
 /// All suites, in the order in which they run. Neighbours with the same plan share a lab.
-pub const ALL: &[Suite] = &[lab::SUITE];
+pub const ALL: &[Suite] = &[documents::SUITE, lab::SUITE];
 
 /// An error that makes a case count as skipped; the text says why.
 #[derive(Debug)]
