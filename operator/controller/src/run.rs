@@ -172,17 +172,7 @@ impl Parts {
             run_clusters(client, namespace, cluster_called, context, stop.clone()),
         );
         let context = job::Context::new(client.clone(), fleet.clone(), self.board, self.origin, defaults);
-        spawn(
-            tasks,
-            stop,
-            run_jobs(
-                client,
-                self.settings.concurrency,
-                job_called,
-                context,
-                stop.clone(),
-            ),
-        );
+        spawn(tasks, stop, run_jobs(client, job_called, context, stop.clone()));
         spawn(tasks, stop, run_policies(client, clusters, stop.clone()));
         spawn(
             tasks,
@@ -322,9 +312,10 @@ fn calls<K: 'static>(called: UnboundedReceiver<K>) -> impl Stream<Item = K> {
     })
 }
 
+/// Any number of SkyJobs at once: those of a member that hangs would else use up the places of the others. Writes to
+/// the host are bounded by the job context, calls to a member by the member.
 fn run_jobs(
     client: &Client,
-    concurrency: u16,
     called: UnboundedReceiver<ObjectRef<SkyJob>>,
     context: job::Context,
     stop: CancellationToken,
@@ -333,7 +324,6 @@ fn run_jobs(
     let called = calls(called)
         .map(|job| ObjectRef::new(&job.name).within(job.namespace.as_deref().unwrap_or_default()));
     Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(called)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(job::reconcile, job::retry, Arc::new(context))

@@ -24,9 +24,6 @@ pub struct Settings {
     /// Address that answers /livez and /readyz.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub health_addr: SocketAddr,
-    /// SkyJobs that are reconciled at once.
-    #[arg(long, default_value_t = 64)]
-    pub concurrency: u16,
     /// Log as JSON lines.
     #[arg(long)]
     pub log_json: bool,

@@ -19,11 +19,15 @@ use sky_convert::job::{self, Defaults};
 use sky_core::job::{Finalizer, Plan, plan};
 use sky_crds::SkyJob;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::fleet::Fleet;
 use crate::scheduler::Board;
 use memory::Memories;
 use tokio::time::Instant;
+
+/// Writes of SkyJobs to the host that may be under way at once.
+const HOST_WRITES: usize = 64;
 
 /// Every object is looked at again after about this long, whatever happens: watches miss things.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
@@ -59,6 +63,7 @@ pub struct Context {
     origin: String,
     defaults: Defaults,
     memories: Memories,
+    writes: Semaphore,
     started: Instant,
 }
 
@@ -79,6 +84,7 @@ impl Context {
             origin,
             defaults,
             memories: Memories::default(),
+            writes: Semaphore::new(HOST_WRITES),
             started: Instant::now(),
         }
     }

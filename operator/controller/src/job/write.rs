@@ -36,6 +36,7 @@ pub(super) async fn finalizer(
         finalizers.push(names::FINALIZER.to_owned());
     }
     let version = job.resource_version();
+    let _place = context.writes.acquire().await;
     let answer = host::set_finalizers(
         &api(context, job),
         &job.name_any(),
@@ -92,6 +93,7 @@ pub(super) async fn status(
     let mut next = job.clone();
     next.status = Some(to_api(wanted, &stored, now));
     next.metadata.managed_fields = None;
+    let _place = context.writes.acquire().await;
     match host::replace_status(&api(context, job), &next).await {
         Ok(written) => {
             memory.times.written = Some(millis);
