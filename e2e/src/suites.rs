@@ -2,6 +2,7 @@
 //! fails by returning an error. Run by `runner`.
 
 mod documents;
+mod in_cluster;
 mod lab;
 
 use std::fmt;
@@ -26,7 +27,7 @@ pub struct Case {
 }
 
 /// All suites, in the order in which they run. Neighbours with the same plan share a lab.
-pub const ALL: &[Suite] = &[documents::SUITE, lab::SUITE];
+pub const ALL: &[Suite] = &[documents::SUITE, in_cluster::SUITE, lab::SUITE];
 
 /// An error that makes a case count as skipped; the text says why.
 #[derive(Debug)]
