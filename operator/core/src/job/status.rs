@@ -420,6 +420,11 @@ fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
             completion: None,
         });
     }
+    if let Some(run) = runs.last_mut().filter(|run| run.completion.is_none()) {
+        // A run that follows another is recorded while it still waits for a place.
+        run.start = run.start.or(facts.start).or(Some(now));
+        run.outcome = "Running".into();
+    }
     if let (Some(run), Some(ending)) = (runs.last_mut(), ending) {
         run.outcome = if *ending == Ending::Complete {
             "Complete".into()
@@ -430,4 +435,38 @@ fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
     }
     let surplus = runs.len().saturating_sub(20);
     runs.split_off(surplus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_waited_begins_when_it_is_placed() {
+        let waiting = Run {
+            id: "b".into(),
+            outcome: "Queued".into(),
+            start: None,
+            completion: None,
+        };
+        let facts = Facts {
+            run: "b".into(),
+            runs: vec![waiting],
+            ..Facts::default()
+        };
+        let begun = runs(&facts, None, 7);
+        assert_eq!((begun[0].outcome.as_str(), begun[0].start), ("Running", Some(7)));
+        let later = runs(
+            &Facts {
+                runs: begun,
+                ..facts.clone()
+            },
+            Some(&Ending::Complete),
+            9,
+        );
+        assert_eq!(
+            (later[0].outcome.as_str(), later[0].start, later[0].completion),
+            ("Complete", Some(7), Some(9))
+        );
+    }
 }
