@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::ListParams;
 use kube::config::Kubeconfig;
 use kube::{Api, ResourceExt as _};
+use sky_core::marks;
 use sky_crds::SkyCluster;
 use sky_crds::cluster::Manager;
-use sky_crds::names::{SECRET_MEMBER_LABEL, SERVER_ANNOTATION, UID_LABEL};
+use sky_crds::names::{SECRET_MEMBER_LABEL, SERVER_ANNOTATION};
 
 use crate::client::{self, Connection, Host, Patience};
 use crate::errors::{explain, is_forbidden, is_not_found};
@@ -74,7 +75,7 @@ pub async fn pods(
 }
 
 async fn list(connection: &Connection, namespace: &str, uid: &str) -> Result<Vec<Pod>, kube::Error> {
-    let params = ListParams::default().labels(&format!("{UID_LABEL}={uid}"));
+    let params = ListParams::default().labels(&format!("{}={uid}", marks::UID));
     let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
     Ok(api.list(&params).await?.items)
 }

@@ -27,27 +27,6 @@ pub const CLUSTER_MANAGER_LABEL: &str = "skymanager.io/manager";
 /// ConfigMap in the operator's namespace that holds this host's random identity under the key `origin`.
 pub const ORIGIN_CONFIG_MAP: &str = "sky-origin";
 
-/// Label on what we create on members: the identity of the host that created it.
-pub const ORIGIN_LABEL: &str = "skymanager.io/origin";
-/// Label on what we create on members: uid of the workload on the host.
-pub const UID_LABEL: &str = "skymanager.io/uid";
-/// Label on what we create on members: the share's object name.
-pub const SHARE_LABEL: &str = "skymanager.io/share";
-/// Annotation on what we create on members: kind of the workload on the host.
-pub const KIND_ANNOTATION: &str = "skymanager.io/kind";
-/// Annotation on what we create on members: namespace of the workload on the host.
-pub const NAMESPACE_ANNOTATION: &str = "skymanager.io/namespace";
-/// Annotation on what we create on members: name of the workload on the host.
-pub const NAME_ANNOTATION: &str = "skymanager.io/name";
-/// Annotation on what we create on members: the run this share belongs to.
-pub const RUN_ANNOTATION: &str = "skymanager.io/run";
-/// Annotation on what we create on members: the share's id within its placement.
-pub const SHARE_ID_ANNOTATION: &str = "skymanager.io/share-id";
-/// Annotation on what we create on members: the attempt of these ranks.
-pub const ATTEMPT_ANNOTATION: &str = "skymanager.io/attempt";
-/// Annotation on what we create on members: hash of the spec it was made from.
-pub const SPEC_HASH_ANNOTATION: &str = "skymanager.io/spec-hash";
-
 /// Annotation on a SkyCluster: `"true"` lets a dead cluster be deleted without withdrawing from it.
 pub const ABANDON_ANNOTATION: &str = "skymanager.io/abandon";
 /// Annotation on a workload: a value not seen before asks for a retry of a failed run.

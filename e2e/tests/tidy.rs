@@ -23,10 +23,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
         "sky-operator",
         &["sky-convert", "sky-core", "sky-crds", "sky-member"],
     ),
-    (
-        "kubectl-sky",
-        &["sky-convert", "sky-core", "sky-crds", "sky-member"],
-    ),
+    ("kubectl-sky", &["sky-convert", "sky-core", "sky-crds"]),
     ("sky-e2e", &["sky-crds"]),
 ];
 

@@ -5,10 +5,10 @@ use std::str::FromStr as _;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use sky_core::marks;
 use sky_core::naming::share_object;
 use sky_core::ranks::Ranks;
 use sky_crds::SkyJob;
-use sky_crds::names::SHARE_LABEL;
 use sky_crds::status::Share;
 
 use crate::client::Connection;
@@ -72,7 +72,7 @@ pub(super) fn replicas(job: &SkyJob) -> anyhow::Result<Vec<Replica>> {
 pub(super) fn pod<'a>(replica: &Replica, pods: &'a [Pod]) -> Option<&'a Pod> {
     let index = replica.index.to_string();
     pods.iter()
-        .filter(|pod| pod.labels().get(SHARE_LABEL) == Some(&replica.object))
+        .filter(|pod| pod.labels().get(marks::SHARE) == Some(&replica.object))
         .filter(|pod| pod.labels().get(INDEX_LABEL) == Some(&index))
         .max_by_key(|pod| pod.creation_timestamp())
 }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn pod_of(share: &str, index: &str, created: &str) -> Pod {
-        let labels = json!({SHARE_LABEL: share_object("a", "u", "", share), INDEX_LABEL: index});
+        let labels = json!({(marks::SHARE): share_object("a", "u", "", share), INDEX_LABEL: index});
         let name = format!("{share}-{index}-{created}");
         serde_json::from_value(
             json!({"metadata": {"name": name, "creationTimestamp": created, "labels": labels}}),

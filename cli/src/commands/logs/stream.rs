@@ -5,7 +5,7 @@ use futures::stream::{BoxStream, StreamExt as _, select_all};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt as _};
-use sky_crds::names::UID_LABEL;
+use sky_core::marks;
 use tokio::time::sleep;
 
 use super::POLL;
@@ -148,7 +148,7 @@ async fn started(source: &Source, options: &Options) -> Result<Lines, String> {
         }
         sleep(POLL).await;
         let api: Api<Pod> = Api::namespaced(source.connection.client.clone(), &source.namespace);
-        let params = ListParams::default().labels(&format!("{UID_LABEL}={}", source.uid));
+        let params = ListParams::default().labels(&format!("{}={}", marks::UID, source.uid));
         let pods = api
             .list(&params)
             .await
