@@ -4,6 +4,7 @@
 mod documents;
 mod in_cluster;
 mod lab;
+mod readme;
 
 use std::fmt;
 
@@ -27,7 +28,7 @@ pub struct Case {
 }
 
 /// All suites, in the order in which they run. Neighbours with the same plan share a lab.
-pub const ALL: &[Suite] = &[documents::SUITE, in_cluster::SUITE, lab::SUITE];
+pub const ALL: &[Suite] = &[documents::SUITE, in_cluster::SUITE, lab::SUITE, readme::SUITE];
 
 /// An error that makes a case count as skipped; the text says why.
 #[derive(Debug)]
