@@ -79,6 +79,12 @@ where
         .await
 }
 
+/// Whether `error` says that the object has gone.
+#[must_use]
+pub fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 /// Whether `error` says that the object has changed or gone since it was read.
 #[must_use]
 pub fn is_stale(error: &kube::Error) -> bool {

@@ -14,4 +14,6 @@ pub mod policy;
 pub mod run;
 pub mod scheduler;
 pub mod settings;
+#[cfg(test)]
+mod stage;
 pub mod unsupported;

@@ -1,6 +1,7 @@
 //! Step 4: carries out the plan's steps on members. Makes no choices; what a member answers is remembered and planned
 //! with the next time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -8,7 +9,7 @@ use sky_convert::job::{Job, share};
 use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
 use sky_core::share::{Share, ShareKey};
-use sky_member::{Class, Desired, MemberError};
+use sky_member::{Class, Desired, MemberError, Withdrawn};
 use tokio::time::Instant;
 
 use super::Context;
@@ -23,7 +24,10 @@ struct Outcome {
     mark: String,
     /// The share, when it was to be created.
     share: Option<String>,
-    result: Result<(), MemberError>,
+    cluster: String,
+    key: ShareKey,
+    /// Whether its object is known to be gone.
+    result: Result<bool, MemberError>,
 }
 
 /// Carries out all steps, each on its own member. Answers when to try again what did not succeed.
@@ -34,6 +38,7 @@ pub(super) async fn steps(
     memory: &mut Memory,
 ) -> Option<Duration> {
     let now = Instant::now();
+    forget_seen(steps, memory);
     let due = steps.iter().filter(|step| is_due(step, memory, now));
     let outcomes = join_all(due.map(|step| async move {
         match step {
@@ -48,13 +53,19 @@ pub(super) async fn steps(
                     known: *known,
                     ..share(job, placed, &context.origin)
                 };
+                let key = desired.key.clone();
                 let result = match context.fleet.member(&placed.cluster) {
-                    Some(member) => member.ensure(Desired::Share(Box::new(desired))).await.map(|_| ()),
+                    Some(member) => member
+                        .ensure(Desired::Share(Box::new(desired)))
+                        .await
+                        .map(|_| false),
                     None => Err(unseated(&placed.cluster)),
                 };
                 Outcome {
                     mark: mark(step),
                     share: Some(placed.id.clone()),
+                    cluster: placed.cluster.clone(),
+                    key,
                     result,
                 }
             }
@@ -68,6 +79,7 @@ pub(super) async fn steps(
 /// Only the withdrawals among `steps`: for a job whose spec cannot be carried out, or is not bound yet.
 pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut Memory) -> Option<Duration> {
     let now = Instant::now();
+    forget_seen(steps, memory);
     let due = steps.iter().filter(|step| is_due(step, memory, now));
     let outcomes = join_all(due.filter_map(|step| match step {
         Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key)),
@@ -80,12 +92,14 @@ pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut 
 
 async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Outcome {
     let result = match context.fleet.member(cluster) {
-        Some(member) => member.withdraw(key).await.map(|_| ()),
+        Some(member) => member.withdraw(key).await.map(|found| found == Withdrawn::Gone),
         None => Err(unseated(cluster)),
     };
     Outcome {
         mark: withdraw_mark(cluster, key),
         share: None,
+        cluster: cluster.to_owned(),
+        key: key.clone(),
         result,
     }
 }
@@ -105,6 +119,12 @@ fn withdraw_mark(cluster: &str, key: &ShareKey) -> String {
     format!("withdraw {cluster} {}", key.object)
 }
 
+/// A step that is not planned any more has had its effect, or is not wanted: should it be planned again, it is due.
+fn forget_seen(steps: &[Step], memory: &mut Memory) {
+    let planned: BTreeSet<String> = steps.iter().map(mark).collect();
+    memory.under_way.retain(|mark, _| planned.contains(mark));
+}
+
 /// Not while its effect may still come, nor before a share that was sent back may be tried again.
 fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
     let waiting = memory
@@ -122,13 +142,37 @@ fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
 }
 
 fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {
-    for Outcome { mark, share, result } in outcomes {
-        let Err(error) = result else {
-            memory.under_way.insert(mark, now + UNSEEN);
-            if let Some(share) = share {
-                memory.sent_back.remove(&share);
+    for Outcome {
+        mark,
+        share,
+        cluster,
+        key,
+        result,
+    } in outcomes
+    {
+        let unreachable = |error: &MemberError| error.class == Class::Unreachable;
+        if let Some(share) = share.as_ref().filter(|share| !memory.seen.contains(*share))
+            && result.as_ref().err().is_none_or(unreachable)
+        {
+            memory.unseen.insert(share.clone(), (cluster, key.clone()));
+        }
+        let error = match result {
+            Err(error) => error,
+            Ok(gone) => {
+                let before = memory.unseen.len();
+                memory.unseen.retain(|_, (_, unseen)| !gone || *unseen != key);
+                // What is planned next depends on it: at once.
+                let pause = if memory.unseen.len() < before {
+                    Duration::ZERO
+                } else {
+                    UNSEEN
+                };
+                memory.under_way.insert(mark, now + pause);
+                if let Some(share) = share {
+                    memory.sent_back.remove(&share);
+                }
+                continue;
             }
-            continue;
         };
         tracing::info!(step = %mark, class = error.class.as_str(), message = %error.message, "a member did not take a step");
         let pause = match error.class {
@@ -157,7 +201,6 @@ fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {
             }
         }
     }
-    memory.under_way.retain(|_, until| *until > now);
 }
 
 fn next_try(memory: &Memory, now: Instant) -> Option<Duration> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
-use sky_core::observation::Observation;
+use sky_core::observation::{End, Observation};
 use sky_core::placement::Placement;
 use sky_crds::SkyJob;
 
@@ -23,6 +23,10 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
     for (_, share) in &shares {
         memory.seen.insert(share.stamp.share.clone());
         memory.sent_back.remove(&share.stamp.share);
+        memory.unseen.remove(&share.stamp.share);
+        if share.end == Some(End::Complete) {
+            memory.completed.insert(share.stamp.share.clone());
+        }
     }
     let placed = facts
         .placement
@@ -45,6 +49,8 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
         reach,
         shares,
         seen: memory.seen.clone(),
+        completed: memory.completed.clone(),
+        unseen: memory.unseen.values().cloned().collect(),
         sent_back,
     }
 }

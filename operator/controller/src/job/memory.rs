@@ -7,6 +7,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use sky_core::job::{SentBack, Status};
 use sky_core::pace::Times;
+use sky_core::share::ShareKey;
 use sky_crds::SkyJob;
 use tokio::time::Instant;
 
@@ -24,6 +25,12 @@ pub(super) struct Memory {
     pub(super) times: Times,
     /// Share ids seen on their member.
     pub(super) seen: BTreeSet<String>,
+    /// Share ids seen complete on their member.
+    pub(super) completed: BTreeSet<String>,
+    /// Shares that a member was asked to create, or did not answer about, and has not shown yet: cluster and object.
+    pub(super) unseen: BTreeMap<String, (String, ShareKey)>,
+    /// The version from which a placement could not be written, because the object had changed.
+    pub(super) refused: Option<String>,
     /// Shares that a member would not take, and when to try again.
     pub(super) sent_back: BTreeMap<String, (SentBack, Instant)>,
     /// Steps under way on members, by what they are for: not repeated before their effect can be seen.
@@ -38,6 +45,9 @@ impl Default for Memory {
             wanted: None,
             times: Times::default(),
             seen: BTreeSet::new(),
+            completed: BTreeSet::new(),
+            unseen: BTreeMap::new(),
+            refused: None,
             sent_back: BTreeMap::new(),
             under_way: BTreeMap::new(),
         }

@@ -136,6 +136,9 @@ async fn settle(
     memory: &mut memory::Memory,
 ) -> Result<Action, JobError> {
     let mut job = memory.latest(cached);
+    if is_refused_still(context, &job, uid, memory) {
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
     for _ in 0..4 {
         let now = Timestamp::now();
         let parsed = job::parse(&job, &context.defaults);
@@ -169,10 +172,12 @@ async fn settle(
         let binds = facts.placement.is_none() && places(&planned);
         let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;
         if binds {
-            // A placement that was not written is nobody's: its room is given back, and it is decided anew.
-            context
-                .board
-                .forget(uid, matches!(written, Ok(write::Written::Now(_))));
+            match &written {
+                Ok(write::Written::Now(_)) => context.board.forget(uid, true),
+                Ok(write::Written::Stale) => memory.refused = job.resource_version(),
+                // Not to be written yet, or perhaps written: the answer stays, and its room with it.
+                Ok(write::Written::Not(_) | write::Written::Gone) | Err(_) => {}
+            }
         }
         let retry = match &parsed {
             Ok(parsed) if !binds => apply::steps(context, parsed, &planned.steps, memory).await,
@@ -181,6 +186,11 @@ async fn settle(
         match written? {
             write::Written::Now(written) => job = *written,
             write::Written::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
+            write::Written::Gone => {
+                context.board.forget(uid, false);
+                memory.keep = false;
+                return Ok(Action::await_change());
+            }
             write::Written::Not(wait) => {
                 let wake = planned.wake.map(|at| seconds_until(at, now));
                 let soonest = [wait, retry, wake].into_iter().flatten().min();
@@ -191,6 +201,23 @@ async fn settle(
         }
     }
     Ok(Action::requeue(Duration::from_secs(1)))
+}
+
+/// Whether the cache still shows the version from which a placement could not be written. Until it shows a newer one
+/// the room is kept: the write that came in between may have been our own, its answer lost. Then the job is decided
+/// anew, unless it turns out to be bound.
+fn is_refused_still(context: &Context, job: &SkyJob, uid: &str, memory: &mut memory::Memory) -> bool {
+    let Some(refused) = memory.refused.take() else {
+        return false;
+    };
+    if job.resource_version().as_ref() == Some(&refused) {
+        memory.refused = Some(refused);
+        return true;
+    }
+    let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+    let bound = placement.is_some_and(|placement| !placement.shares.is_empty());
+    context.board.forget(uid, bound);
+    false
 }
 
 /// Whether the status wanted has shares. One that waits for its next run has a placement without any.

@@ -19,8 +19,10 @@ pub(super) enum Written {
     Now(Box<SkyJob>),
     /// It need not be written, or not before this long.
     Not(Option<Duration>),
-    /// The object has changed or gone meanwhile.
+    /// The object has changed meanwhile.
     Stale,
+    /// The object has gone.
+    Gone,
 }
 
 /// Adds or removes our finalizer. `None`: the object has changed or gone meanwhile.
@@ -101,6 +103,7 @@ pub(super) async fn status(
             memory.wrote(job, &written);
             Ok(Written::Now(Box::new(written)))
         }
+        Err(error) if host::is_gone(&error) => Ok(Written::Gone),
         Err(error) if host::is_stale(&error) => Ok(Written::Stale),
         Err(source) => Err(JobError::Host {
             what: "status",

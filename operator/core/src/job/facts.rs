@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Seconds;
 use crate::observation::{Observation, Trouble};
 use crate::placement::Placement;
+use crate::share::ShareKey;
 
 /// A SkyJob as its object on the host shows it.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +86,10 @@ pub struct Members {
     pub shares: Vec<(String, Observation)>,
     /// Share ids seen on their member since the operator started.
     pub seen: BTreeSet<String>,
+    /// Share ids seen complete since the operator started.
+    pub completed: BTreeSet<String>,
+    /// Objects that members were asked to create and that they have not shown yet, by cluster.
+    pub unseen: Vec<(String, ShareKey)>,
     /// Shares that a member would not take, by share id.
     pub sent_back: BTreeMap<String, SentBack>,
 }

@@ -28,7 +28,22 @@ pub(super) fn observed<'m>(members: &'m Members, share: &PlacedShare) -> Option<
 /// Whether `share` was on its member once and is not any more, without our doing.
 pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
     let known = members.seen.contains(&share.id) || facts.seen.contains(&share.cluster);
-    known && members.reach.get(&share.cluster) == Some(&Reach::Synced) && observed(members, share).is_none()
+    known
+        && members.reach.get(&share.cluster) == Some(&Reach::Synced)
+        && observed(members, share).is_none()
+        && !completed(facts, members, share)
+}
+
+/// Whether every replica of `share` has succeeded, also when somebody has cleaned it up on its member since.
+pub(super) fn completed(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
+    let recorded = facts.recorded.get(&share.cluster);
+    match observed(members, share) {
+        Some(seen) => seen.end == Some(End::Complete),
+        None => {
+            members.completed.contains(&share.id)
+                || recorded.is_some_and(|counts| counts.succeeded > 0 && counts.succeeded >= share.replicas)
+        }
+    }
 }
 
 /// Whether and how the job has ended at `now`.
@@ -42,7 +57,6 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
     let mut complete = 0;
     for share in &placement.shares {
         match observed(members, share).and_then(|observation| observation.end.as_ref()) {
-            Some(End::Complete) => complete += 1,
             Some(End::Failed(trouble)) => {
                 return failed(
                     &trouble.reason,
@@ -53,8 +67,9 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
                 let words = "the share was deleted on its member by somebody else; its replicas may have run";
                 return failed("DeletedOnMember", format!("on {}: {words}", share.cluster));
             }
-            None => {}
+            Some(End::Complete) | None => {}
         }
+        complete += usize::from(completed(facts, members, share));
         if let Some(refusal) = members
             .sent_back
             .get(&share.id)

@@ -2,7 +2,7 @@
 //! Apply makes no choices of its own.
 
 use super::facts::{Facts, Members, Reach, Run};
-use super::finish::{Ending, judge, observed, overdue_at, vanished};
+use super::finish::{Ending, completed, judge, observed, overdue_at, vanished};
 use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
@@ -210,6 +210,7 @@ fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step>
         return None;
     }
     let wanted = match observed(members, share) {
+        None if completed(facts, members, share) => false,
         None => !facts.suspend || !members.seen.contains(&share.id),
         Some(seen) => seen.end.is_none() && !seen.deleting && seen.suspended != facts.suspend,
     };
@@ -234,6 +235,25 @@ fn withdrawals(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<S
         .collect()
 }
 
+/// Withdraws everything there is, also what members were asked to create and do not show yet: it may come any moment.
+/// What is on a cluster that is not registered any more cannot be withdrawn.
+fn clearance(members: &Members) -> Vec<Step> {
+    let mut steps = withdrawals(members, |_| true);
+    let unseen = unseen(members).map(|(cluster, key)| Step::Withdraw {
+        cluster: cluster.clone(),
+        key: key.clone(),
+    });
+    steps.extend(unseen);
+    steps
+}
+
+fn unseen(members: &Members) -> impl Iterator<Item = &(String, ShareKey)> {
+    members
+        .unseen
+        .iter()
+        .filter(|(cluster, _)| members.reach.contains_key(cluster))
+}
+
 /// When what is on members is removed after the end.
 fn gone_at(facts: &Facts) -> Option<Seconds> {
     Some(facts.finished.as_ref()?.at?.saturating_add(facts.ttl?))
@@ -251,13 +271,13 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
         .map(|share| share.cluster.as_str())
         .collect();
     silent.dedup();
-    if members.shares.is_empty() && silent.is_empty() {
+    if members.shares.is_empty() && unseen(members).next().is_none() && silent.is_empty() {
         return Plan {
             finalizer: Finalizer::Remove,
             ..Plan::default()
         };
     }
-    let steps = withdrawals(members, |_| true);
+    let steps = clearance(members);
     let status = (!silent.is_empty()).then(|| {
         let words = format!(
             "waiting for {} to answer before its shares can be withdrawn",
@@ -296,9 +316,9 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
     let silent = shares
         .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
         .count();
-    if !members.shares.is_empty() || silent > 0 {
+    if !members.shares.is_empty() || unseen(members).next().is_some() || silent > 0 {
         return Plan {
-            steps: withdrawals(members, |_| true),
+            steps: clearance(members),
             ..Plan::default()
         };
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Members, Reach, Run};
-use super::finish::{Ending, observed, vanished};
+use super::finish::{Ending, completed, observed, vanished};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
 use crate::observation::{Counts, Trouble};
@@ -387,6 +387,9 @@ fn share_status(
                 "DeletedOnMember",
                 "deleted on its member by somebody else",
             ));
+        }
+        (Some(Reach::Synced), None) if completed(facts, members, share) => {
+            status.counts.succeeded = share.replicas;
         }
         (Some(Reach::Synced), None) => status.counts = all_pending,
     }

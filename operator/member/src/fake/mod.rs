@@ -41,6 +41,8 @@ pub enum Fault {
     Refused(Class),
     /// The effect happens, the answer is lost.
     LostReply,
+    /// The effect happens, and no answer comes within the deadline.
+    Mute,
     /// The effect and the answer come after this long.
     Slow(Duration),
     /// No effect, and no answer within the deadline.
@@ -131,6 +133,11 @@ impl Fake {
     /// Answers again: a Reset with everything there is.
     pub fn speak(&self) {
         self.state().fall_silent(None);
+    }
+
+    /// Whether its events lag behind, while its calls are answered. What was held back is told in the end.
+    pub fn whisper(&self, whispering: bool) {
+        self.state().whisper(whispering);
     }
 
     /// Whether withdrawn shares stay, on their way out, until `let_go`.
@@ -255,6 +262,11 @@ impl Fake {
             Some(Fault::LostReply) => {
                 let _ = act(&mut self.state());
                 Err(MemberError::new(Class::Unreachable, "connection reset"))
+            }
+            Some(Fault::Mute) => {
+                let _ = act(&mut self.state());
+                tokio::time::sleep(CALL_DEADLINE).await;
+                Err(no_answer())
             }
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time.min(CALL_DEADLINE)).await;

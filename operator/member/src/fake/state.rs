@@ -57,6 +57,9 @@ pub(super) struct State {
     listeners: Vec<UnboundedSender<MemberEvent>>,
     /// Why it does not answer, while it does not.
     pub(super) silent: Option<Trouble>,
+    /// Its events lag behind: what changes is told later.
+    whispering: bool,
+    unsaid: Vec<ShareKey>,
     /// Withdrawn shares stay, on their way out, until let go.
     pub(super) lingering: bool,
     /// What was changed here by calls, in order.
@@ -84,6 +87,16 @@ impl State {
             .map_or_else(|| self.everything(), MemberEvent::Lost);
         self.listeners
             .retain(|listener| listener.unbounded_send(event.clone()).is_ok());
+    }
+
+    /// Whether events lag behind; what was held back is told when they do not any more.
+    pub(super) fn whisper(&mut self, whispering: bool) {
+        self.whispering = whispering;
+        if !whispering {
+            for key in std::mem::take(&mut self.unsaid) {
+                self.tell(&key);
+            }
+        }
     }
 
     fn everything(&self) -> MemberEvent {
@@ -114,6 +127,10 @@ impl State {
     /// Tells what the share under `key` is like now, and all nodes, at one moment.
     fn tell(&mut self, key: &ShareKey) {
         if self.silent.is_some() {
+            return;
+        }
+        if self.whispering {
+            self.unsaid.push(key.clone());
             return;
         }
         let mut upserts: Vec<Item> = self

@@ -1,0 +1,378 @@
+//! The stage of scenario tests: a host in memory, fake members, and the operator's own controller, scheduler and fleet
+//! between them, on virtual time.
+//!
+//! A killed operator is started anew on the same host and members, with nothing in its memory.
+
+pub(crate) mod host;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Controller;
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::{self, Event};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sky_convert::job::Defaults;
+use sky_crds::{FilterPolicy, SkyCluster, SkyJob};
+use sky_member::fake::{Fake, node};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::{Fleet, Stir};
+use crate::job;
+use crate::scheduler::{self, Board, Sources};
+use host::Host;
+
+pub(crate) const ORIGIN: &str = "origin";
+
+/// Between two looks of the watches at the host.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The same, when nothing is expected to happen.
+const SLOW_TICK: Duration = Duration::from_millis(500);
+
+/// A cache of the host that a test may hold back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cache {
+    /// What the reconciler reads.
+    Reconciler,
+    /// What the scheduler reads.
+    Scheduler,
+}
+
+type Guarded<K> = DeserializeGuard<K>;
+
+/// One reflector, and the version of each object that it shows.
+struct Shown<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
+    writer: reflector::store::Writer<Guarded<K>>,
+    versions: BTreeMap<String, Value>,
+}
+
+impl<K> Shown<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+{
+    fn new() -> (reflector::Store<Guarded<K>>, Self) {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        let versions = BTreeMap::new();
+        (store, Self { writer, versions })
+    }
+
+    /// Takes in what is there now; answers what was new, changed or gone.
+    fn take_in(&mut self, objects: Vec<Value>) -> Vec<Guarded<K>> {
+        let read = |object: &Value| serde_json::from_value::<Guarded<K>>(object.clone()).expect("an object");
+        let mut touched = Vec::new();
+        let mut present = BTreeMap::new();
+        for object in objects {
+            let key = format!(
+                "{}/{}",
+                object["metadata"]["namespace"], object["metadata"]["name"]
+            );
+            let version = object["metadata"]["resourceVersion"].clone();
+            if self
+                .versions
+                .get(&key)
+                .is_none_or(|known| known["metadata"]["resourceVersion"] != version)
+            {
+                self.writer.apply_watcher_event(&Event::Apply(read(&object)));
+                touched.push(read(&object));
+            }
+            present.insert(key, object);
+        }
+        for (key, object) in &self.versions {
+            if !present.contains_key(key) {
+                self.writer.apply_watcher_event(&Event::Delete(read(object)));
+                touched.push(read(object));
+            }
+        }
+        self.versions = present;
+        touched
+    }
+}
+
+/// One life of the operator.
+struct Operator {
+    fleet: Arc<Fleet>,
+    board: Arc<Board>,
+    reconciled: Shown<SkyJob>,
+    scheduled: Shown<SkyJob>,
+    clusters: Shown<SkyCluster>,
+    policies: Shown<FilterPolicy>,
+    trigger: UnboundedSender<Result<Guarded<SkyJob>, watcher::Error>>,
+    parts: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.parts.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The stage.
+pub(crate) struct Stage {
+    pub(crate) host: Host,
+    members: BTreeMap<String, Fake>,
+    held_back: Vec<Cache>,
+    operator: Option<Operator>,
+}
+
+impl Stage {
+    /// Members of one node each, with this many millicores, and an operator that knows them.
+    pub(crate) async fn new(members: &[(&str, i64)]) -> Self {
+        let host = Host::default();
+        let mut fakes = BTreeMap::new();
+        for (name, cpu) in members {
+            host.create(json!({
+                "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyCluster", "metadata": {"name": name, "uid": name},
+                "spec": {"manager": "kubernetes", "kubernetes": {"kubeconfigSecretRef": {"name": name}}},
+            }));
+            let fake = Fake::new(name, ORIGIN, vec![node(&format!("{name}-0"), *cpu)]);
+            fakes.insert((*name).to_owned(), fake);
+        }
+        let mut stage = Self {
+            host,
+            members: fakes,
+            held_back: Vec::new(),
+            operator: None,
+        };
+        stage.start();
+        stage.run(1).await;
+        stage
+    }
+
+    /// The member of this name.
+    pub(crate) fn member(&self, name: &str) -> &Fake {
+        &self.members[name]
+    }
+
+    /// What the operator knows of its members.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.operator.as_ref().expect("an operator").fleet
+    }
+
+    /// Applies a SkyJob in namespace default, older ones first by the order of calls.
+    pub(crate) fn apply(&self, name: &str, spec: Value) {
+        let second = self.host.all("SkyJob").len();
+        self.host.create(json!({
+            "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyJob", "spec": spec,
+            "metadata": {
+                "name": name, "namespace": "default", "uid": format!("uid-{name}"),
+                "creationTimestamp": format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60),
+            },
+            "status": {"observedGeneration": -1},
+        }));
+    }
+
+    /// Changes the SkyJob of this name, as its user or as the passing of time.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.host.edit("SkyJob", name, change);
+    }
+
+    /// Deletes the SkyJob of this name: it is gone when its finalizers are.
+    pub(crate) fn delete(&self, name: &str) {
+        self.edit(name, |job| {
+            job["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z")
+        });
+    }
+
+    /// The SkyJob's status; Null when the SkyJob is gone.
+    pub(crate) fn status(&self, name: &str) -> Value {
+        self.host
+            .find("SkyJob", name)
+            .map_or(Value::Null, |job| job["status"].clone())
+    }
+
+    /// The SkyJob's status in one line: phase, summary and true conditions other than Scheduled and Reconciling.
+    pub(crate) fn line(&self, name: &str) -> String {
+        let status = self.status(name);
+        let mut line = status["phase"].as_str().unwrap_or("-").to_owned();
+        if let Some(summary) = status["summary"].as_str() {
+            line.push_str(&format!(" {summary}"));
+        }
+        for condition in status["conditions"].as_array().into_iter().flatten() {
+            let kind = condition["type"].as_str().unwrap_or_default();
+            if condition["status"] == "True" && !["Scheduled", "Reconciling"].contains(&kind) {
+                line.push_str(&format!(
+                    " {kind}={}",
+                    condition["reason"].as_str().unwrap_or_default()
+                ));
+            }
+        }
+        line
+    }
+
+    /// The message of one of its conditions.
+    pub(crate) fn message(&self, name: &str, kind: &str) -> String {
+        let status = self.status(name);
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let found = conditions.filter(|condition| condition["type"] == kind);
+        found
+            .filter_map(|condition| condition["message"].as_str())
+            .collect()
+    }
+
+    /// What was done on all members together, by member name.
+    pub(crate) fn effects(&self) -> Vec<String> {
+        let each = self.members.iter().flat_map(|(name, member)| {
+            member
+                .effects()
+                .into_iter()
+                .map(move |effect| format!("{name}: {effect}"))
+        });
+        each.collect()
+    }
+
+    /// Holds a cache of the host back, or lets it catch up.
+    pub(crate) fn hold_back(&mut self, cache: Cache, hold: bool) {
+        self.held_back.retain(|held| *held != cache);
+        if hold {
+            self.held_back.push(cache);
+        }
+    }
+
+    /// Lets this many seconds pass. After the first few, the watches look only every half second.
+    pub(crate) async fn run(&mut self, seconds: u64) {
+        let started = tokio::time::Instant::now();
+        let all = Duration::from_secs(seconds);
+        while started.elapsed() < all {
+            self.tick().await;
+            if started.elapsed() > Duration::from_secs(5) {
+                tokio::time::sleep(SLOW_TICK.min(all.saturating_sub(started.elapsed()))).await;
+            }
+        }
+    }
+
+    /// Lets time pass until `done`, at most a minute.
+    pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        for _ in 0..6000 {
+            if done(self) {
+                return;
+            }
+            self.tick().await;
+        }
+        panic!(
+            "{what}: not within a minute; {:?} {:?}",
+            self.host.writes(),
+            self.effects()
+        );
+    }
+
+    async fn tick(&mut self) {
+        if let Some(operator) = &mut self.operator {
+            let jobs = self.host.all("SkyJob");
+            if !self.held_back.contains(&Cache::Scheduler) {
+                operator.scheduled.take_in(jobs.clone());
+            }
+            operator.clusters.take_in(self.host.all("SkyCluster"));
+            operator.policies.take_in(self.host.all("FilterPolicy"));
+            if !self.held_back.contains(&Cache::Reconciler) {
+                for job in operator.reconciled.take_in(jobs) {
+                    operator.trigger.unbounded_send(Ok(job)).expect("a controller");
+                }
+            }
+            operator.board.wake();
+        }
+        tokio::time::sleep(TICK).await;
+    }
+
+    /// Ends the operator at once, in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        self.operator = None;
+    }
+
+    /// Starts an operator that remembers nothing.
+    pub(crate) fn start(&mut self) {
+        let stop = CancellationToken::new();
+        let (stirs, stirred) = mpsc::unbounded_channel();
+        let fleet = Fleet::new(stirs, stop.clone());
+        let board = Arc::new(Board::default());
+        let (reconciler_jobs, mut reconciled) = Shown::<SkyJob>::new();
+        let (jobs, mut scheduled) = Shown::<SkyJob>::new();
+        let (clusters, mut shown_clusters) = Shown::<SkyCluster>::new();
+        let (policies, mut shown_policies) = Shown::<FilterPolicy>::new();
+        let (trigger, triggered) = unbounded();
+        shown_clusters.take_in(self.host.all("SkyCluster"));
+        shown_policies.take_in(self.host.all("FilterPolicy"));
+        scheduled.take_in(self.host.all("SkyJob"));
+        for job in reconciled.take_in(self.host.all("SkyJob")) {
+            trigger.unbounded_send(Ok(job)).expect("a controller");
+        }
+        for (name, member) in &self.members {
+            fleet.register(name);
+            fleet.seat(Arc::new(member.clone()));
+        }
+        let defaults = Defaults {
+            image: "ubuntu:latest".into(),
+        };
+        let sources = Sources {
+            jobs,
+            clusters,
+            policies,
+            fleet: fleet.clone(),
+            defaults: defaults.clone(),
+            needs: Default::default(),
+        };
+        let (calls, called) = mpsc::unbounded_channel();
+        let context = job::Context::new(
+            self.host.client(),
+            fleet.clone(),
+            board.clone(),
+            ORIGIN.into(),
+            defaults,
+        );
+        let parts = vec![
+            tokio::spawn(forward(stirred, calls.clone(), board.clone())),
+            tokio::spawn(scheduler::run(board.clone(), sources, calls, stop)),
+            tokio::spawn(control(triggered, reconciler_jobs, called, context)),
+        ];
+        self.operator = Some(Operator {
+            fleet,
+            board,
+            reconciled,
+            scheduled,
+            clusters: shown_clusters,
+            policies: shown_policies,
+            trigger,
+            parts,
+        });
+    }
+}
+
+/// Passes on what members say, as the operator's wiring does.
+async fn forward(
+    mut stirs: mpsc::UnboundedReceiver<Stir>,
+    jobs: mpsc::UnboundedSender<ObjectRef<SkyJob>>,
+    board: Arc<Board>,
+) {
+    while let Some(stir) = stirs.recv().await {
+        match stir {
+            Stir::Job { namespace, name } => drop(jobs.send(ObjectRef::new(&name).within(&namespace))),
+            Stir::Cluster(_) => board.wake(),
+        }
+    }
+}
+
+async fn control(
+    triggered: impl futures::Stream<Item = Result<Guarded<SkyJob>, watcher::Error>> + Send + 'static,
+    jobs: reflector::Store<Guarded<SkyJob>>,
+    mut called: mpsc::UnboundedReceiver<ObjectRef<SkyJob>>,
+    context: job::Context,
+) {
+    let called = futures::stream::poll_fn(move |waker| called.poll_recv(waker));
+    let called = called.map(|job| {
+        ObjectRef::<Guarded<SkyJob>>::new(&job.name).within(job.namespace.as_deref().unwrap_or_default())
+    });
+    Controller::for_stream(triggered, jobs)
+        .reconcile_on(called)
+        .run(job::reconcile, job::retry, Arc::new(context))
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
