@@ -321,7 +321,11 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
     };
     let at = stored.completion_time.as_ref().map(|time| time.0.as_second());
     let complete = holds("Complete");
-    (complete || holds("Failed")).then_some(Finished { complete, at })
+    (complete || holds("Failed")).then(|| Finished {
+        complete,
+        at,
+        record: status::from_api(stored),
+    })
 }
 
 /// The share of `job` that `placed` says, as its member is to create it: running, and not known to be there yet.

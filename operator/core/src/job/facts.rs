@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::status::Status;
 use crate::Seconds;
 use crate::observation::{Observation, Trouble};
 use crate::placement::Placement;
@@ -69,12 +70,14 @@ pub struct Run {
 }
 
 /// How a SkyJob ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// Whether every replica succeeded.
     pub complete: bool,
     /// When.
     pub at: Option<Seconds>,
+    /// What is recorded.
+    pub record: Option<Status>,
 }
 
 /// What members say about the shares of one SkyJob.

@@ -75,8 +75,14 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
         return restart(facts, members, old, now);
     }
     if let Some(finished) = &facts.finished {
+        // The record stands, for this generation of the spec too.
+        let record = finished.record.clone().map(|record| Status {
+            generation: facts.generation,
+            ..record
+        });
         let kept = Plan {
             wake: gone_at(facts).filter(|at| *at > now),
+            status: record,
             ..Plan::default()
         };
         let expired = gone_at(facts).is_some_and(|at| now >= at);

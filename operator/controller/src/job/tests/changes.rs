@@ -171,6 +171,11 @@ async fn a_finished_job_runs_again_once_for_each_new_run_id() {
             .filter(|effect| effect.contains("create"))
             .count();
         assert_eq!(all, created, "a run id that was used before starts nothing");
+        let job = stage.host.find("SkyJob", "job").unwrap();
+        assert_eq!(
+            job["status"]["observedGeneration"], job["metadata"]["generation"],
+            "run {run_id} is acknowledged"
+        );
     }
 }
 
