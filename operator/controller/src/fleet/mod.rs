@@ -133,8 +133,8 @@ impl Fleet {
         let Some(seat) = seats.1.remove(name) else { return };
         seat.stop.cancel();
         drop(seats);
-        for share in seat.view.shares() {
-            self.stir_job(share);
+        for (namespace, name) in seat.view.concerned() {
+            self.stir(Stir::Job { namespace, name });
         }
     }
 
@@ -146,12 +146,27 @@ impl Fleet {
         }
     }
 
-    /// Has every SkyJob with a share on this member looked at.
+    /// Has every SkyJob looked at that has a share on this member or waits for word from it.
     pub fn stir_jobs(&self, name: &str) {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
-        for share in seats.1.get(name).into_iter().flat_map(|seat| seat.view.shares()) {
-            self.stir_job(share);
+        let concerned = seats.1.get(name).map(|seat| seat.view.concerned());
+        drop(seats);
+        for (namespace, name) in concerned.into_iter().flatten() {
+            self.stir(Stir::Job { namespace, name });
         }
+    }
+
+    /// Whether this member can be believed, and its grace in seconds, for a SkyJob that depends on it: while it
+    /// cannot, the SkyJob is looked at when it speaks, even if it then holds nothing of it. `None`: not registered.
+    #[must_use]
+    pub fn contact(&self, cluster: &str, namespace: &str, name: &str) -> Option<(Contact, u64)> {
+        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
+        let view = &mut seats.1.get_mut(cluster)?.view;
+        let contact = view.contact().clone();
+        if !matches!(contact, Contact::Synced) {
+            view.await_word((namespace.to_owned(), name.to_owned()));
+        }
+        Some((contact, view.lost_after()))
     }
 
     /// The member of this name; `None` when it is not connected.
@@ -228,16 +243,11 @@ impl Fleet {
         self.stir(Stir::Cluster(name.to_owned()));
     }
 
-    fn stir_job(&self, share: &Observation) {
-        let stamp = &share.stamp;
-        self.stir(Stir::Job {
-            namespace: stamp.namespace.clone(),
-            name: stamp.name.clone(),
-        });
-    }
-
     fn stir(&self, stir: Stir) {
         // The receiver only goes when the operator ends.
         let _ = self.stirs.send(stir);
     }
 }
+
+#[cfg(test)]
+mod tests;

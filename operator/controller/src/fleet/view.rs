@@ -31,6 +31,8 @@ pub struct View {
     lost_after: u64,
     nodes: Option<Arc<Vec<Node>>>,
     shares: BTreeMap<ShareKey, Observation>,
+    /// Workloads that have to be looked at when it speaks, though it may hold nothing of them.
+    awaiting: BTreeSet<(String, String)>,
     by_workload: HashMap<(String, String), BTreeSet<ShareKey>>,
 }
 
@@ -41,6 +43,7 @@ impl Default for View {
             lost_after: 300,
             nodes: None,
             shares: BTreeMap::new(),
+            awaiting: BTreeSet::new(),
             by_workload: HashMap::new(),
         }
     }
@@ -89,6 +92,17 @@ impl View {
             .filter_map(|key| self.shares.get(key))
     }
 
+    /// Has this workload, as namespace and name, looked at when the member speaks.
+    pub(super) fn await_word(&mut self, workload: (String, String)) {
+        self.awaiting.insert(workload);
+    }
+
+    /// Workloads with a share here, and those that wait for word from here.
+    pub(super) fn concerned(&self) -> BTreeSet<(String, String)> {
+        let held = self.shares.values().map(workload);
+        held.chain(self.awaiting.iter().cloned()).collect()
+    }
+
     /// Takes in what the member said; answers which workloads it concerns, as namespace and name.
     pub(super) fn take_in(&mut self, event: MemberEvent, now: Instant) -> BTreeSet<(String, String)> {
         match event {
@@ -98,14 +112,15 @@ impl View {
                     _ => now,
                 };
                 self.contact = Contact::Silent { since, trouble };
-                self.shares.values().map(workload).collect()
+                self.concerned()
             }
             MemberEvent::Reset(items) => {
-                let before = std::mem::take(&mut self.shares);
+                let mut touched = self.concerned();
+                self.awaiting.clear();
+                self.shares.clear();
                 self.by_workload.clear();
                 self.contact = Contact::Synced;
                 let mut nodes = Vec::new();
-                let mut touched: BTreeSet<(String, String)> = before.values().map(workload).collect();
                 for item in items {
                     match item {
                         Item::Node(node) => nodes.push(node),
