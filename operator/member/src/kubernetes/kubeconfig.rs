@@ -13,9 +13,9 @@ use thiserror::Error;
 /// Why a kubeconfig is not used.
 #[derive(Debug, Error)]
 pub enum KubeconfigError {
-    /// Not YAML, or not a kubeconfig.
-    #[error("read the kubeconfig: {0}")]
-    Unreadable(String),
+    /// Not YAML, or not a kubeconfig. The parser's own words would show lines of the Secret.
+    #[error("read the kubeconfig: it is not YAML of kind Config; write it anew")]
+    Unreadable,
     /// Names a context, cluster or user that it does not define.
     #[error("find {what} {name:?} in the kubeconfig; it has: {known}")]
     Missing {
@@ -54,8 +54,7 @@ pub struct Access {
 /// # Errors
 /// See [`KubeconfigError`]; its words name the field and the fix.
 pub async fn vet(text: &str, context: Option<&str>) -> Result<Access, KubeconfigError> {
-    let kubeconfig =
-        Kubeconfig::from_yaml(text).map_err(|error| KubeconfigError::Unreadable(error.to_string()))?;
+    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| KubeconfigError::Unreadable)?;
     let context = context
         .map(str::to_owned)
         .or_else(|| kubeconfig.current_context.clone())
@@ -293,6 +292,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_kubeconfig_is_an_error_without_its_content() {
-        assert!(vet("{[secret-text", None).await.is_err());
+        for text in [
+            "{[secret-text",
+            "apiVersion: v1
+users:
+- name: u
+ user: {token: secret-text}
+",
+        ] {
+            let error = vet(text, None).await.expect_err("no kubeconfig");
+            assert!(!error.to_string().contains("secret-text"), "{error}");
+        }
     }
 }

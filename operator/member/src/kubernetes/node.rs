@@ -20,7 +20,11 @@ const ACCELERATOR_LABELS: [&str; 4] = [
 ];
 
 /// Taints that repeat what a node's readiness and cordon say already.
-const OWN_TAINTS: &str = "node.kubernetes.io/";
+const SAID_ALREADY: [&str; 3] = [
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+    "node.kubernetes.io/unschedulable",
+];
 
 /// The node as if nothing ran on it: `free` equals `allocatable`.
 pub(super) fn read(node: &ApiNode) -> Node {
@@ -37,7 +41,7 @@ pub(super) fn read(node: &ApiNode) -> Node {
             "NoExecute" => Effect::NoExecute,
             _ => return None,
         };
-        let own = taint.key.starts_with(OWN_TAINTS);
+        let own = SAID_ALREADY.contains(&taint.key.as_str());
         (!own).then(|| Taint {
             key: taint.key,
             value: taint.value.unwrap_or_default(),

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::cache::{Cache, Heard};
 use super::errors;
 use super::pod::LeanPod;
-use crate::{MemberError, Probe};
+use crate::{Class, MemberError, Probe};
 
 /// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -28,6 +28,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(5);
 /// Heartbeats that may fail before the member counts as silent.
 const MISSED_HEARTBEATS: u32 = 2;
+/// Lists in a row that may fail before the member counts as silent.
+const FAILED_LISTS: u32 = 3;
 /// Between two tries to reach a silent member.
 const RETRY: Duration = Duration::from_secs(2);
 /// Things heard that are taken together, at most.
@@ -44,12 +46,28 @@ pub(super) async fn probe(client: &Client) -> Result<Probe, MemberError> {
     }
 }
 
+/// Whether the API server can do its work: its storage too, which a version does not tell. A server that keeps this to
+/// itself is asked for its version.
+async fn alive(client: &Client) -> Result<(), MemberError> {
+    let request = http::Request::get("/readyz")
+        .body(Vec::new())
+        .map_err(|error| MemberError::new(Class::Rejected, error.to_string()))?;
+    match timeout(HEARTBEAT_DEADLINE, client.request_text(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => {
+            probe(client).await.map(|_| ())
+        }
+        Ok(Err(error)) => Err(errors::classify(&error)),
+        Err(_) => Err(errors::silence(HEARTBEAT_DEADLINE)),
+    }
+}
+
 /// What happens on the member, from now on.
 pub(super) fn events(client: Client, origin: String) -> BoxStream<'static, MemberEvent> {
     let ear = Ear {
         client,
         origin,
-        said_lost: false,
+        said_lost: None,
         state: State::Silent {
             retry: Instant::now(),
         },
@@ -64,7 +82,8 @@ pub(super) fn events(client: Client, origin: String) -> BoxStream<'static, Membe
 struct Ear {
     client: Client,
     origin: String,
-    said_lost: bool,
+    /// The reason that was last given for a silence that still lasts.
+    said_lost: Option<String>,
     state: State,
 }
 
@@ -78,13 +97,15 @@ enum State {
 struct Listening {
     streams: stream::ReadyChunks<SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>>>,
     cache: Cache,
-    heartbeat: BoxFuture<'static, Result<Probe, MemberError>>,
+    heartbeat: BoxFuture<'static, Result<(), MemberError>>,
     missed: u32,
+    /// Lists that failed since something was heard.
+    failed_lists: u32,
 }
 
 enum Turn {
     Heard(Vec<Result<Heard, watcher::Error>>),
-    Heartbeat(Result<Probe, MemberError>),
+    Heartbeat(Result<(), MemberError>),
 }
 
 impl Ear {
@@ -99,7 +120,7 @@ impl Ear {
             };
             match turned {
                 Ok(Some(event)) => {
-                    self.said_lost = false;
+                    self.said_lost = None;
                     return event;
                 }
                 Ok(None) => {}
@@ -107,10 +128,11 @@ impl Ear {
                     self.state = State::Silent {
                         retry: Instant::now() + RETRY,
                     };
-                    if !self.said_lost {
-                        self.said_lost = true;
+                    let reason = error.class.as_str();
+                    if self.said_lost.as_deref() != Some(reason) {
+                        self.said_lost = Some(reason.into());
                         let trouble = Trouble {
-                            reason: error.class.as_str().into(),
+                            reason: reason.into(),
                             message: error.message,
                         };
                         return MemberEvent::Lost(trouble);
@@ -122,12 +144,13 @@ impl Ear {
 
     async fn connect(&mut self, at: Instant) -> Result<Option<MemberEvent>, MemberError> {
         sleep_until(at).await;
-        probe(&self.client).await?;
+        alive(&self.client).await?;
         let listening = Listening {
             streams: streams(&self.client, &self.origin).ready_chunks(BATCH),
             cache: Cache::default(),
             heartbeat: heartbeat(&self.client),
             missed: 0,
+            failed_lists: 0,
         };
         self.state = State::Listening(Box::new(listening));
         Ok(None)
@@ -144,10 +167,10 @@ impl Listening {
             Turn::Heartbeat(beat) => {
                 self.heartbeat = heartbeat(client);
                 match beat {
-                    Ok(_) => self.missed = 0,
+                    Ok(()) => self.missed = 0,
                     Err(error) => {
                         self.missed += 1;
-                        let final_word = error.class != crate::Class::Unreachable;
+                        let final_word = error.class != Class::Unreachable;
                         if final_word || self.missed >= MISSED_HEARTBEATS {
                             return Err(error);
                         }
@@ -158,35 +181,44 @@ impl Listening {
             Turn::Heard(heard) => {
                 for heard in heard {
                     match heard {
-                        Ok(heard) => self.cache.hear(heard),
+                        Ok(heard) => {
+                            self.failed_lists = 0;
+                            self.cache.hear(heard);
+                        }
                         // A watch heals itself; what it cannot heal, the probe or the missing right says.
-                        Err(error) => judge(&error, client).await?,
+                        Err(error) => self.judge(error, client).await?,
                     }
                 }
                 Ok(self.cache.drain())
             }
         }
     }
-}
 
-/// Whether the member is to be given up for now because of a watch's `error`.
-async fn judge(error: &watcher::Error, client: &Client) -> Result<(), MemberError> {
-    if let watcher::Error::InitialListFailed(kube::Error::Api(status))
-    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-    | watcher::Error::WatchError(status) = error
-        && matches!(status.code, 401 | 403)
-    {
-        return Err(errors::classify(&kube::Error::Api(status.clone())));
+    /// Gives the member up for now when `error` is final, when lists keep failing, or when it does not answer.
+    async fn judge(&mut self, error: watcher::Error, client: &Client) -> Result<(), MemberError> {
+        let listing = matches!(error, watcher::Error::InitialListFailed(_));
+        tracing::debug!(%error, "watch interrupted");
+        let cause = match error {
+            watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause) => Some(cause),
+            watcher::Error::WatchError(status) => Some(kube::Error::Api(status)),
+            _ => None,
+        };
+        let cause = cause.map(|cause| errors::classify(&cause));
+        self.failed_lists += u32::from(listing);
+        match cause {
+            Some(cause) if cause.class == Class::Unauthorized || self.failed_lists >= FAILED_LISTS => {
+                Err(cause)
+            }
+            _ => alive(client).await,
+        }
     }
-    tracing::debug!(%error, "watch interrupted");
-    probe(client).await.map(|_| ())
 }
 
-fn heartbeat(client: &Client) -> BoxFuture<'static, Result<Probe, MemberError>> {
+fn heartbeat(client: &Client) -> BoxFuture<'static, Result<(), MemberError>> {
     let client = client.clone();
     async move {
         tokio::time::sleep(HEARTBEAT).await;
-        probe(&client).await
+        alive(&client).await
     }
     .boxed()
 }
