@@ -248,6 +248,3 @@ impl Fleet {
         let _ = self.stirs.send(stir);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,6 +16,15 @@ use crate::fleet::{Contact, Fleet};
 /// What is known of the members that hold or are to hold a share of this SkyJob.
 pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &mut Memory) -> Members {
     let uid = job.uid().unwrap_or_default();
+    let placed = facts
+        .placement
+        .iter()
+        .flat_map(|placement| &placement.shares)
+        .map(|share| &share.cluster);
+    // Before the shares: a member that speaks in between is not yet believed to hold nothing.
+    let mut reach: BTreeMap<String, Reach> = placed
+        .filter_map(|cluster| Some((cluster.clone(), reach_of(&context.fleet, cluster, job)?)))
+        .collect();
     let mut shares = context
         .fleet
         .shares_of(&job.namespace().unwrap_or_default(), &job.name_any());
@@ -28,15 +37,10 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
             memory.completed.insert(share.stamp.share.clone());
         }
     }
-    let placed = facts
-        .placement
-        .iter()
-        .flat_map(|placement| &placement.shares)
-        .map(|share| &share.cluster);
-    let holders = shares.iter().map(|(cluster, _)| cluster);
-    let mut reach = BTreeMap::new();
-    for cluster in placed.chain(holders) {
-        if let Some(contact) = reach_of(&context.fleet, cluster) {
+    for (cluster, _) in &shares {
+        if !reach.contains_key(cluster)
+            && let Some(contact) = reach_of(&context.fleet, cluster, job)
+        {
             reach.insert(cluster.clone(), contact);
         }
     }
@@ -67,8 +71,8 @@ fn is_adoptable(facts: &Facts, cluster: &str, share: &Observation) -> bool {
 }
 
 /// How far the cluster can be believed; `None` when it is not registered.
-fn reach_of(fleet: &Fleet, cluster: &str) -> Option<Reach> {
-    let (contact, grace) = fleet.read(cluster, |view| (view.contact().clone(), view.lost_after()))?;
+fn reach_of(fleet: &Fleet, cluster: &str, job: &SkyJob) -> Option<Reach> {
+    let (contact, grace) = fleet.contact(cluster, &job.namespace().unwrap_or_default(), &job.name_any())?;
     Some(match contact {
         Contact::Synced => Reach::Synced,
         Contact::Waiting => Reach::Silent {

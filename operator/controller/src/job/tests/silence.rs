@@ -130,3 +130,21 @@ async fn a_failed_job_is_withdrawn_from_a_silent_member_when_it_is_back() {
     stage.run(10).await;
     assert!(stage.member("a").keys().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_operator_looks_again_when_a_member_speaks_that_holds_nothing_any_more() {
+    let mut stage = running().await;
+    stage.member("a").fall_silent();
+    stage.kill();
+    stage.start();
+    stage.delete("job");
+    stage.run(10).await;
+    assert_eq!(
+        stage.message("job", "Reconciling"),
+        "waiting for a to answer before its shares can be withdrawn"
+    );
+    stage.member("a").delete("job");
+    stage.member("a").speak();
+    stage.run(2).await;
+    assert!(stage.host.find("SkyJob", "job").is_none());
+}
