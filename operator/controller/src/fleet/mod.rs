@@ -248,3 +248,6 @@ impl Fleet {
         let _ = self.stirs.send(stir);
     }
 }
+
+#[cfg(test)]
+mod tests;
