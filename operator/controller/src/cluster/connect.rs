@@ -32,6 +32,9 @@ pub(super) struct Unlinked {
     pub(super) message: String,
 }
 
+/// The host did not let us read the Secret, or did not answer.
+pub(super) const SECRET_UNREADABLE: &str = "SecretUnreadable";
+
 fn unlinked(reason: &'static str, message: String) -> Unlinked {
     Unlinked { reason, message }
 }
@@ -49,7 +52,7 @@ pub(super) async fn connect(
         Err(unlinked) => {
             // A host that does not answer takes nothing away; a credential that is gone, or never was, does.
             let connected = memory.fingerprint.is_some();
-            if !connected || unlinked.reason != "SecretUnreadable" {
+            if !connected || unlinked.reason != SECRET_UNREADABLE {
                 memory.fingerprint = None;
                 let trouble = Trouble {
                     reason: unlinked.reason.into(),

@@ -1,25 +1,38 @@
 //! A SkyCluster that is being deleted: takes no new shares, waits for what runs there, removes what is left, lets go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use sky_core::share::ShareKey;
-use sky_crds::{SkyCluster, names};
+use kube::runtime::reflector::ObjectRef;
+use sky_core::share::{ShareKey, Stamp};
+use sky_crds::{SkyCluster, SkyJob, names};
 
 use super::{ClusterError, Context, Memory, connect, status};
-use crate::fleet::Contact;
+use crate::fleet::{Contact, View};
 use crate::host;
 
 /// Looks again after this long while shares remain.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Shares on a cluster that is to go.
+#[derive(Default)]
 struct Remaining {
-    /// SkyJobs that are not finished, as namespace/name.
-    unfinished: Vec<String>,
-    /// Objects of finished SkyJobs.
-    finished: Vec<ShareKey>,
+    /// SkyJobs that have not ended, as namespace/name.
+    unfinished: BTreeSet<String>,
+    /// Objects of SkyJobs that have ended.
+    over: Vec<ShareKey>,
+    /// Objects that no SkyJob accounts for, as namespace/name: nobody can say whether they may go.
+    unaccounted: BTreeSet<String>,
+    /// Whether a SkyJob, ended or not, was ever placed there.
+    placed: bool,
+}
+
+impl Remaining {
+    fn is_empty(&self) -> bool {
+        self.unfinished.is_empty() && self.over.is_empty() && self.unaccounted.is_empty()
+    }
 }
 
 /// One step towards letting `cluster` go.
@@ -29,35 +42,30 @@ pub(super) async fn leave(
     name: &str,
     memory: &mut Memory,
 ) -> Result<Action, ClusterError> {
-    if !cluster
-        .finalizers()
-        .iter()
-        .any(|finalizer| finalizer == names::FINALIZER)
-    {
+    let finalizers = cluster.finalizers();
+    if !finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(Action::await_change());
     }
-    let abandoned = cluster
-        .annotations()
-        .get(names::ABANDON_ANNOTATION)
-        .is_some_and(|value| value == "true");
+    let annotation = cluster.annotations().get(names::ABANDON_ANNOTATION);
+    let abandoned = annotation.is_some_and(|value| value == "true");
     let linked = connect::connect(context, cluster, name, memory).await;
     let remaining = remaining(context, name);
-    let silent = !matches!(
-        context.fleet.read(name, |view| view.contact().clone()),
-        Some(Contact::Synced)
-    );
-    let held = !remaining.unfinished.is_empty() || !remaining.finished.is_empty();
-    // A silent member may still hold shares of finished jobs; one that was never reached cannot.
-    let unknown = silent
-        && context
-            .fleet
-            .read(name, |view| view.nodes().is_some())
-            .unwrap_or(false);
-    if abandoned || !(held || unknown) {
+    let contact = context
+        .fleet
+        .read(name, |view| (view.contact().clone(), view.nodes().is_some()));
+    let silent = !matches!(contact, Some((Contact::Synced, _)));
+    let known = contact.is_some_and(|(_, known)| known);
+    // What was never reached and never placed on holds nothing; what is silent may hold what has ended.
+    let may_hold = !remaining.is_empty() || (silent && (known || remaining.placed));
+    if abandoned && may_hold {
+        let left = describe(&remaining, silent);
+        tracing::warn!(cluster = name, "abandoned; what may still run there: {left}");
+    }
+    if abandoned || !may_hold {
         return let_go(context, cluster, name, memory).await;
     }
     if let Some(member) = context.fleet.member(name).filter(|_| !silent) {
-        for key in &remaining.finished {
+        for key in &remaining.over {
             if let Err(error) = member.withdraw(key).await {
                 tracing::warn!(cluster = name, object = %key.object, "failed to withdraw: {error}");
             }
@@ -69,62 +77,99 @@ pub(super) async fn leave(
 }
 
 fn describe(remaining: &Remaining, silent: bool) -> String {
-    let mut words = if remaining.unfinished.is_empty() {
-        format!("{} finished shares are being removed", remaining.finished.len())
-    } else {
-        let some: Vec<&str> = remaining.unfinished.iter().take(5).map(String::as_str).collect();
-        let more = remaining.unfinished.len() - some.len();
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        format!("waiting for unfinished SkyJobs: {}{more}", some.join(", "))
-    };
-    if silent {
-        let label = names::ABANDON_ANNOTATION;
-        words.push_str(&format!(
-            "; the cluster does not answer: annotate it {label}=true to let it go all the same"
+    let label = names::ABANDON_ANNOTATION;
+    let mut words = Vec::new();
+    if !remaining.unfinished.is_empty() {
+        words.push(format!(
+            "waiting for unfinished SkyJobs: {}",
+            some(&remaining.unfinished)
         ));
     }
-    words
+    if !remaining.unaccounted.is_empty() {
+        let objects = some(&remaining.unaccounted);
+        words.push(format!(
+            "no SkyJob accounts for {objects}: delete them there, or annotate {label}=true"
+        ));
+    }
+    if !remaining.over.is_empty() {
+        words.push(format!(
+            "{} finished shares are being removed",
+            remaining.over.len()
+        ));
+    }
+    if silent {
+        words.push(format!(
+            "the cluster does not answer: annotate it {label}=true to let it go all the same"
+        ));
+    }
+    words.join("; ")
 }
 
-/// What the host and the member say is still there.
+/// The first five of `names`, and how many more there are.
+fn some(names: &BTreeSet<String>) -> String {
+    let shown = names
+        .iter()
+        .take(5)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = names.len().saturating_sub(5);
+    if more > 0 {
+        format!("{shown} and {more} more")
+    } else {
+        shown
+    }
+}
+
+/// What the host and the member say is still there. Only what is proved to be over may go.
 fn remaining(context: &Context, name: &str) -> Remaining {
-    let mut unfinished = Vec::new();
-    let mut unfinished_uids = Vec::new();
+    let full_name = |job: &SkyJob| format!("{}/{}", job.namespace().unwrap_or_default(), job.name_any());
+    let mut remaining = Remaining::default();
     for guard in context.jobs.state() {
         let Ok(job) = &guard.0 else { continue };
-        let Some(stored) = &job.status else { continue };
-        let ended = stored
-            .conditions
-            .iter()
-            .any(|c| ["Complete", "Failed"].contains(&c.type_.as_str()) && c.status == "True");
-        let here = stored
-            .placement
-            .iter()
-            .flat_map(|placement| &placement.shares)
-            .any(|share| share.cluster == name);
-        if here && !ended {
-            unfinished.push(format!(
-                "{}/{}",
-                job.namespace().unwrap_or_default(),
-                job.name_any()
-            ));
-            unfinished_uids.extend(job.uid());
+        if is_placed_on(job, name) {
+            remaining.placed = true;
+            if !has_ended(job) {
+                remaining.unfinished.insert(full_name(job));
+            }
         }
     }
-    let finished = context.fleet.read(name, |view| {
-        let over = view
-            .shares()
-            .filter(|share| !unfinished_uids.contains(&share.stamp.uid));
-        over.map(|share| share.key.clone()).collect()
-    });
-    Remaining {
-        unfinished,
-        finished: finished.unwrap_or_default(),
+    let each = |view: &View| {
+        view.shares()
+            .map(|share| (share.stamp.clone(), share.key.clone()))
+            .collect()
+    };
+    let shares: Vec<(Stamp, ShareKey)> = context.fleet.read(name, each).unwrap_or_default();
+    for (stamp, key) in shares {
+        let job = context
+            .jobs
+            .get(&ObjectRef::new(&stamp.name).within(&stamp.namespace));
+        match job.as_ref().and_then(|guard| guard.0.as_ref().ok()) {
+            Some(job) if has_ended(job) => remaining.over.push(key),
+            Some(job) => {
+                remaining.unfinished.insert(full_name(job));
+            }
+            None => {
+                remaining
+                    .unaccounted
+                    .insert(format!("{}/{}", key.namespace, key.object));
+            }
+        }
     }
+    remaining
+}
+
+/// Whether the record of `job` has a share on this cluster.
+fn is_placed_on(job: &SkyJob, cluster: &str) -> bool {
+    let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+    let mut shares = placement.into_iter().flat_map(|placement| &placement.shares);
+    shares.any(|share| share.cluster == cluster)
+}
+
+/// Whether `job` is Complete or Failed.
+fn has_ended(job: &SkyJob) -> bool {
+    let mut conditions = job.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|c| ["Complete", "Failed"].contains(&c.type_.as_str()) && c.status == "True")
 }
 
 async fn let_go(
@@ -137,16 +182,16 @@ async fn let_go(
     finalizers.retain(|finalizer| finalizer != names::FINALIZER);
     let version = cluster.resource_version();
     match host::set_finalizers(&context.clusters(), name, version.as_deref(), &finalizers).await {
-        Ok(_) => {
-            context.fleet.unseat(name);
-            *memory = Memory::default();
-            Ok(Action::await_change())
+        Ok(_) => {}
+        // Gone already: this was a cache that is behind.
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) if host::is_stale(&error) => return Ok(Action::requeue(Duration::from_secs(1))),
+        Err(source) => {
+            let (what, name) = ("finalizer", name.to_owned());
+            return Err(ClusterError::Host { what, name, source });
         }
-        Err(error) if host::is_stale(&error) => Ok(Action::requeue(Duration::from_secs(1))),
-        Err(source) => Err(ClusterError::Host {
-            what: "finalizer",
-            name: name.into(),
-            source,
-        }),
     }
+    context.fleet.unseat(name);
+    *memory = Memory::default();
+    Ok(Action::await_change())
 }

@@ -28,6 +28,9 @@ use crate::scheduler::Board;
 /// Every object is looked at again after this long, whatever happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
+/// What failed on the host is tried again after this long.
+const SOON: Duration = Duration::from_secs(5);
+
 /// Why a SkyCluster could not be reconciled this time.
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -178,12 +181,24 @@ async fn settle(
         };
     }
     let connected = connect::connect(context, cluster, name, memory).await;
+    let host_failed = connected
+        .as_ref()
+        .is_err_and(|unlinked| unlinked.reason == connect::SECRET_UNREADABLE);
+    if host_failed && memory.fingerprint.is_some() {
+        // The member is used all the time: what was said of it stays true.
+        return Ok(Action::requeue(SOON));
+    }
     let renewal = match &connected {
         Ok(link) => credential::keep(context, link, name, Timestamp::now(), memory).await,
         Err(_) => None,
     };
     let wait = status::write(context, cluster, name, connected.as_ref(), memory).await?;
-    let soonest = [wait, renewal].into_iter().flatten().min().unwrap_or(LOOK_AGAIN);
+    let again = host_failed.then_some(SOON);
+    let soonest = [wait, renewal, again]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(LOOK_AGAIN);
     Ok(Action::requeue(soonest.min(LOOK_AGAIN)))
 }
 
