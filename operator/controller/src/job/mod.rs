@@ -106,6 +106,9 @@ pub async fn reconcile(
     let cached = match &guard.0 {
         Ok(job) => job,
         Err(bad) => {
+            if let Some(uid) = guard.uid() {
+                context.board.forget(&uid, false);
+            }
             let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
             return Err(JobError::Unreadable {
                 name,
@@ -144,7 +147,10 @@ async fn settle(
         let parsed = job::parse(&job, &context.defaults);
         let facts = job::facts(&job, parsed.as_ref());
         let members = dereference::members(context, &job, &facts, memory);
-        let answer = context.board.answer(uid);
+        let answer = parsed
+            .as_ref()
+            .ok()
+            .and_then(|parsed| context.board.answer(&parsed.workload));
         let planned = plan(&facts, &members, answer.as_deref(), now.as_second());
         match planned.finalizer {
             Finalizer::Keep => {}
@@ -166,7 +172,7 @@ async fn settle(
         }
         match (&parsed, planned.queue) {
             (Ok(parsed), true) => context.board.submit(parsed.workload.clone()),
-            _ if places(&planned) => {}
+            _ if facts.finished.is_none() && places(&planned) => {}
             _ => context.board.forget(uid, false),
         }
         let binds = facts.placement.is_none() && places(&planned);

@@ -53,13 +53,13 @@ impl Board {
     pub fn submit(&self, workload: Workload) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = workload.uid.clone();
-        let known = slots
-            .waiting
-            .get(&uid)
-            .is_some_and(|w| same(&w.workload, &workload));
-        if known || slots.assumed.contains_key(&uid) {
+        let waiting = slots.waiting.get(&uid).map(|waiting| &waiting.workload);
+        let assumed = slots.assumed.get(&uid).map(|(workload, _)| workload);
+        if waiting.or(assumed).is_some_and(|known| same(known, &workload)) {
             return;
         }
+        // What was decided about an earlier spec is not bound to this one.
+        slots.assumed.remove(&uid);
         slots.waiting.insert(
             uid,
             Waiting {
@@ -71,12 +71,18 @@ impl Board {
         self.wake();
     }
 
-    /// The last answer to the workload with this uid.
+    /// The last answer to just this workload; one to an earlier spec of it does not count.
     #[must_use]
-    pub fn answer(&self, uid: &str) -> Option<Arc<Decision>> {
+    pub fn answer(&self, workload: &Workload) -> Option<Arc<Decision>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let placed = slots.assumed.get(uid).map(|(_, decision)| decision.clone());
-        placed.or_else(|| slots.waiting.get(uid)?.answer.clone())
+        if let Some((known, decision)) = slots.assumed.get(&workload.uid) {
+            return same(known, workload).then(|| decision.clone());
+        }
+        let waiting = slots.waiting.get(&workload.uid)?;
+        waiting
+            .answer
+            .clone()
+            .filter(|_| same(&waiting.workload, workload))
     }
 
     /// Takes the workload off the board: it is bound, gone, or no longer wants an answer. `bound` keeps its reservation

@@ -1,5 +1,7 @@
 //! Scenarios as text: clusters and a workload in, a report out.
 
+mod properties;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 

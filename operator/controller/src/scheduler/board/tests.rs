@@ -112,6 +112,21 @@ async fn room_is_counted_once_at_every_moment_of_a_share() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_ends_before_the_cache_shows_it_bound_gives_its_room_back() {
+    let mut stage = Stage::new(&[("a", 2000)]).await;
+    stage.hold_back(Cache::Scheduler, true);
+    stage.apply("one", replicas(2));
+    stage.run(1).await;
+    stage.member("a").succeed("one");
+    stage.run(5).await;
+    assert!(stage.line("one").starts_with("Complete"));
+    stage.hold_back(Cache::Scheduler, false);
+    stage.apply("two", replicas(2));
+    stage.run(5).await;
+    assert_eq!(placed(&stage), ["two"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn reservations_are_rebuilt_after_a_restart() {
     let mut stage = Stage::new(&[("a", 2000)]).await;
     stage.apply("one", replicas(2));
