@@ -1,10 +1,13 @@
 //! The list of suites. A suite is a file of cases; a case is an async function that takes a context and
 //! fails by returning an error. Run by `runner`.
 
+mod counts;
 mod documents;
 mod in_cluster;
+mod jobs;
 mod lab;
 mod readme;
+mod sky;
 
 use std::fmt;
 
@@ -28,7 +31,14 @@ pub struct Case {
 }
 
 /// All suites, in the order in which they run. Neighbours with the same plan share a lab.
-pub const ALL: &[Suite] = &[documents::SUITE, in_cluster::SUITE, lab::SUITE, readme::SUITE];
+pub const ALL: &[Suite] = &[
+    documents::SUITE,
+    in_cluster::SUITE,
+    lab::SUITE,
+    counts::SUITE,
+    jobs::SUITE,
+    readme::SUITE,
+];
 
 /// An error that makes a case count as skipped; the text says why.
 #[derive(Debug)]

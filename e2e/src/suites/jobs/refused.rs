@@ -1,0 +1,68 @@
+//! What is not done, and how it is said. Part of the suite `jobs`.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::{KWOK, nowhere, on, shared, simulated, with};
+use crate::runner::Context;
+use crate::suites::sky::{self, message};
+
+pub(super) async fn a_field_without_behaviour_is_refused_in_words(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    sky.create(
+        "too-early",
+        with(simulated("1s"), json!({"pendingTimeoutSeconds": 30})),
+    )
+    .await?;
+    let job = sky.until_true("too-early", "Stalled", "NotSupported").await?;
+    let words = message(&job, "Stalled");
+    ensure!(
+        words == "spec.pendingTimeoutSeconds is not supported yet; remove it",
+        "{words:?}"
+    );
+    nowhere(&sky, "too-early").await?;
+    sky.delete("too-early").await
+}
+
+pub(super) async fn kinds_without_behaviour_say_so(context: &Context) -> Result<()> {
+    let host = shared(context).await?.lab.host()?;
+    host.apply(
+        "apiVersion: skymanager.io/v1alpha1\nkind: SkyDeployment\nmetadata: {name: web}\nspec: {replicas: 1, run: sleep 9}\n\
+         ---\napiVersion: skymanager.io/v1alpha1\nkind: SkyNamespace\nmetadata: {name: team-b}\nspec: {}\n",
+    )
+    .await?;
+    for (object, kind) in [
+        ("skydeployment/web", "SkyDeployment"),
+        ("skynamespace/team-b", "SkyNamespace"),
+    ] {
+        host.kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", object])
+            .await?;
+        let path = "jsonpath={.status.conditions[?(@.type=='Stalled')].reason}: \
+                    {.status.conditions[?(@.type=='Stalled')].message}";
+        let words = host.kubectl(&["get", object, "-o", path]).await?;
+        let expected =
+            format!("NotSupported: {kind} is not supported yet: nothing is done about this object");
+        ensure!(words == expected, "{object} says {words:?}");
+        host.kubectl(&["delete", object, "--timeout=30s"]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_template_that_a_member_refuses_fails_the_job(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    let template = json!({"spec": {"containers": [{"name": "Not_A_Label", "image": "x", "resources":
+        {"requests": {"cpu": "10m"}}}]}});
+    sky.create(
+        "misshapen",
+        json!({"template": template, "placement": on(&[KWOK])}),
+    )
+    .await?;
+    let job = sky.until_true("misshapen", "Failed", "InvalidTemplate").await?;
+    ensure!(
+        message(&job, "Failed").contains("Not_A_Label"),
+        "{}",
+        sky::describe(&job)
+    );
+    sky.until_true("misshapen", "Stalled", "InvalidTemplate").await?;
+    sky.delete("misshapen").await
+}
