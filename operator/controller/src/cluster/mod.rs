@@ -208,3 +208,6 @@ pub fn retry(guard: Arc<DeserializeGuard<SkyCluster>>, error: &ClusterError, _: 
     tracing::warn!(cluster = %guard.name_any(), "failed to {error}");
     Action::requeue(Duration::from_secs(5))
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,7 @@ fn path_of(object: &Value) -> String {
     let plural = format!("{}s", text("/kind").to_lowercase());
     let name = text("/metadata/name");
     match text("/metadata/namespace") {
+        namespace if text("/apiVersion") == "v1" => format!("/api/v1/namespaces/{namespace}/{plural}/{name}"),
         "" => format!("/apis/{}/{plural}/{name}", text("/apiVersion")),
         namespace => format!(
             "/apis/{}/namespaces/{namespace}/{plural}/{name}",

@@ -98,6 +98,16 @@ where
     }
 }
 
+/// A cache of these objects, which does not change.
+pub(crate) fn cache_of<K>(objects: Vec<Value>) -> reflector::Store<Guarded<K>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+{
+    let (store, mut shown) = Shown::new();
+    shown.take_in(objects);
+    store
+}
+
 /// One life of the operator.
 struct Operator {
     fleet: Arc<Fleet>,
