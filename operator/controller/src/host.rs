@@ -1,5 +1,7 @@
 //! Reads and writes the host: a client with a name, and writes that carry the version they were decided on.
 
+use std::time::Duration;
+
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
@@ -12,6 +14,9 @@ use crate::settings::Settings;
 
 /// How the operator names itself to the host and to members.
 pub const AGENT: &str = concat!("sky-operator/", env!("CARGO_PKG_VERSION"));
+
+/// The longest that a call to the host may take.
+const CALL_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Why the host cannot be reached.
 #[derive(Debug, Error)]
@@ -57,8 +62,8 @@ pub async fn replace_status<K>(api: &Api<K>, object: &K) -> Result<K, kube::Erro
 where
     K: Resource + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
 {
-    api.replace_status(&object.name_any(), &PostParams::default(), object)
-        .await
+    let name = object.name_any();
+    within(api.replace_status(&name, &PostParams::default(), object)).await
 }
 
 /// Writes `finalizers` onto the object of this name, fenced by `version`.
@@ -75,8 +80,18 @@ where
     K: Resource + DeserializeOwned + Clone + std::fmt::Debug,
 {
     let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
+    within(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await
+}
+
+/// Bounds a call to the host: a connection may be dead without saying so.
+///
+/// # Errors
+/// The call's own, or that there was no answer in time; then it may have happened all the same.
+pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
 }
 
 /// Whether `error` says that the object has gone.

@@ -37,7 +37,8 @@ pub async fn run(
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
-        let present = fleet.synced_shares(|share| !is_accounted_for(share, &jobs, &defaults));
+        let present =
+            fleet.synced_shares(|cluster, share| !is_accounted_for(cluster, share, &jobs, &defaults));
         found.retain(|known, _| present.contains(known));
         for (cluster, key) in present {
             let since = found.entry((cluster.clone(), key.clone())).or_insert_with(|| {
@@ -61,6 +62,7 @@ pub async fn run(
 
 /// Whether a SkyJob of the host has this share, or may be given it back.
 fn is_accounted_for(
+    cluster: &str,
     share: &Observation,
     jobs: &Store<DeserializeGuard<SkyJob>>,
     defaults: &Defaults,
@@ -73,6 +75,16 @@ fn is_accounted_for(
         return true;
     }
     let Ok(job) = &guard.0 else { return true };
-    let same = |job: sky_convert::job::Job| job.run == stamp.run && job.spec_hash == stamp.spec_hash;
-    parse(job, defaults).is_ok_and(same)
+    // A job that is placed has the shares that its record names; one that lost its record may be given these back.
+    let recorded = job.status.as_ref().and_then(|status| status.placement.as_ref());
+    match recorded.filter(|placement| !placement.shares.is_empty()) {
+        Some(placement) => placement
+            .shares
+            .iter()
+            .any(|placed| placed.id == stamp.share && placed.cluster == cluster),
+        None => {
+            let same = |job: sky_convert::job::Job| job.run == stamp.run && job.spec_hash == stamp.spec_hash;
+            parse(job, defaults).is_ok_and(same)
+        }
+    }
 }

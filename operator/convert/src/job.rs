@@ -35,7 +35,7 @@ pub struct Job {
     pub program: Program,
     /// What happens when a replica fails.
     pub retry: Retry,
-    /// The run asked for; empty without `runId`.
+    /// The run that is or is to be carried out: see `present_run`.
     pub run: String,
     /// Hash of all of the spec that a run depends on.
     pub spec_hash: String,
@@ -83,7 +83,7 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
             RestartPolicy::OnFailure => Retry::Restart(limit),
             RestartPolicy::Never => Retry::Replace(limit),
         },
-        run: spec.run_id.clone().unwrap_or_default(),
+        run: present_run(job),
         spec_hash: spec_hash(spec),
         labels: copied(metadata.labels.as_ref()),
         annotations: copied(metadata.annotations.as_ref()),
@@ -262,6 +262,20 @@ fn copied(entries: Option<&BTreeMap<String, String>>) -> Labels {
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
+/// The run that is or is to be carried out: the one asked for, unless it was run before; then the present one goes on.
+#[must_use]
+pub fn present_run(job: &SkyJob) -> String {
+    let asked = job.spec.run_id.clone().unwrap_or_default();
+    let runs = job
+        .status
+        .as_ref()
+        .map(|status| status.runs.as_slice())
+        .unwrap_or_default();
+    let again = runs.iter().any(|run| run.run_id == asked);
+    let present = runs.last().filter(|_| again).map(|run| run.run_id.clone());
+    present.unwrap_or(asked)
+}
+
 /// What the SkyJob's own record says, `parsed` being what became of its spec.
 #[must_use]
 pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
@@ -295,7 +309,7 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         refused: parsed.err().cloned(),
         spec_hash: parsed.map(|parsed| parsed.spec_hash.clone()).unwrap_or_default(),
         suspend: job.spec.suspend.unwrap_or(false),
-        run: job.spec.run_id.clone().unwrap_or_default(),
+        run: present_run(job),
         runs: stored.runs.iter().map(status::run).collect(),
         replicas: parsed.map_or(0, |parsed| parsed.workload.replicas),
         deadline: job.spec.active_deadline_seconds,

@@ -59,7 +59,7 @@ pub fn delay(urgency: Urgency, turning: bool, times: Times, now: Millis) -> Opti
     let settled = after(times.changed, SETTLED);
     let due = match urgency {
         Urgency::News => 0,
-        Urgency::Trouble => settled,
+        Urgency::Trouble => settled.min(after(times.differs_since, TURNING)),
         Urgency::Running if turning => after(times.differs_since, TURNING),
         Urgency::Running => after(times.changed, RUNNING).min(after(times.differs_since, TURNING)),
         Urgency::Counts => settled
@@ -98,6 +98,15 @@ pub fn urgency(stored: &Status, wanted: &Status) -> Option<Urgency> {
     };
     let turned = stored.phase != wanted.phase && !(moving(stored.phase) && moving(wanted.phase));
     let respecified = stored.generation != wanted.generation;
+    let answered = stored
+        .conditions
+        .iter()
+        .any(|condition| condition.kind == "Scheduled");
+    let waits = stored.phase == Phase::Queued && wanted.phase == Phase::Queued;
+    if !respecified && answered && waits && stored.placement == wanted.placement {
+        let changed = settled(stored) != settled(wanted) || reasons(stored) != reasons(wanted);
+        return changed.then_some(Urgency::Waiting);
+    }
     if respecified || settled(stored) != settled(wanted) || stored.placement != wanted.placement || turned {
         Some(Urgency::News)
     } else if troubles(stored) != troubles(wanted) {

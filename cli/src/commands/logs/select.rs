@@ -48,7 +48,7 @@ pub(super) fn shares(job: &SkyJob) -> &[Share] {
 /// # Errors
 /// When the status holds ranks that cannot be read.
 pub(super) fn replicas(job: &SkyJob) -> anyhow::Result<Vec<Replica>> {
-    let run = job.spec.run_id.clone().unwrap_or_default();
+    let run = sky_convert::job::present_run(job);
     let uid = job.uid().unwrap_or_default();
     let mut replicas = Vec::new();
     for share in shares(job) {

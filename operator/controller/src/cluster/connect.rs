@@ -11,7 +11,7 @@ use sky_crds::names;
 use sky_member::kubernetes::{Kubernetes, kubeconfig};
 
 use super::{Context, Memory};
-use crate::host::AGENT;
+use crate::host::{self, AGENT};
 
 /// A SkyCluster that is connected.
 pub(super) struct Link {
@@ -135,7 +135,7 @@ fn section(cluster: &SkyCluster) -> Result<&KubernetesAccess, Unlinked> {
 /// sent to a server of theirs.
 async fn secret(context: &Context, cluster: &str, secret_name: &str) -> Result<Secret, Unlinked> {
     let place = format!("Secret {}/{secret_name}", context.namespace);
-    let found = context.secrets().get_opt(secret_name).await;
+    let found = host::within(context.secrets().get_opt(secret_name)).await;
     let found =
         found.map_err(|error| unlinked("SecretUnreadable", format!("{place} cannot be read: {error}")))?;
     let secret = found.ok_or_else(|| {

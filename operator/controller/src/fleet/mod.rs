@@ -208,14 +208,14 @@ impl Fleet {
     }
 
     /// Shares that `which` picks, of members that can be believed.
-    pub fn synced_shares(&self, which: impl Fn(&Observation) -> bool) -> BTreeSet<(String, ShareKey)> {
+    pub fn synced_shares(&self, which: impl Fn(&str, &Observation) -> bool) -> BTreeSet<(String, ShareKey)> {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
         let synced = seats
             .1
             .iter()
             .filter(|(_, seat)| matches!(seat.view.contact(), Contact::Synced));
         let picked = synced.flat_map(|(cluster, seat)| {
-            let shares = seat.view.shares().filter(|share| which(share));
+            let shares = seat.view.shares().filter(|share| which(cluster, share));
             shares.map(|share| (cluster.clone(), share.key.clone()))
         });
         picked.collect()

@@ -123,6 +123,18 @@ fn withdraw_mark(cluster: &str, key: &ShareKey) -> String {
 fn forget_seen(steps: &[Step], memory: &mut Memory) {
     let planned: BTreeSet<String> = steps.iter().map(mark).collect();
     memory.under_way.retain(|mark, _| planned.contains(mark));
+    let ensured: BTreeSet<&str> = steps.iter().filter_map(ensured).collect();
+    memory
+        .sent_back
+        .retain(|share, (why, _)| why.for_good || ensured.contains(share.as_str()));
+}
+
+/// The share that a step is to create or change.
+fn ensured(step: &Step) -> Option<&str> {
+    match step {
+        Step::Ensure { share, .. } => Some(&share.id),
+        Step::Withdraw { .. } => None,
+    }
 }
 
 /// Not while its effect may still come, nor before a share that was sent back may be tried again.

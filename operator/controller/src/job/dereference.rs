@@ -62,12 +62,16 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
 /// Whether a share of another uid is this SkyJob's own: the host was restored from a backup, which gives new uids. It
 /// is of equal name, run and spec, and the record is lost or names just this share.
 fn is_adoptable(facts: &Facts, cluster: &str, share: &Observation) -> bool {
-    let same = share.stamp.run == facts.run && share.stamp.spec_hash == facts.spec_hash;
-    let recorded = |placement: &Placement| {
-        let mut shares = placement.shares.iter();
-        shares.any(|placed| placed.id == share.stamp.share && placed.cluster == cluster)
-    };
-    same && facts.placement.as_ref().is_none_or(recorded)
+    match &facts.placement {
+        Some(placement) => names(placement, cluster, share),
+        None => share.stamp.run == facts.run && share.stamp.spec_hash == facts.spec_hash,
+    }
+}
+
+/// Whether the placement names this share.
+fn names(placement: &Placement, cluster: &str, share: &Observation) -> bool {
+    let mut shares = placement.shares.iter();
+    shares.any(|placed| placed.id == share.stamp.share && placed.cluster == cluster)
 }
 
 /// How far the cluster can be believed; `None` when it is not registered.

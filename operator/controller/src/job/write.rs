@@ -72,6 +72,9 @@ pub(super) async fn status(
         return Ok(Written::Not(None));
     };
     let stored = job.status.clone().unwrap_or_default();
+    // As it would read back: what the API cuts or spells otherwise is no difference.
+    let readable = from_api(&to_api(wanted, &stored, now));
+    let wanted = readable.as_ref().unwrap_or(wanted);
     let millis = context.millis();
     let known = from_api(&stored);
     let urgency = match &known {

@@ -113,6 +113,25 @@ fn fields_that_may_change_do_not_change_the_hash() {
 }
 
 #[test]
+fn a_run_id_used_before_leaves_the_present_run_as_it_is() {
+    let mut job = job(json!({"run": "true", "runId": "1"}));
+    assert_eq!(present_run(&job), "1");
+    let run = |id: &str| sky_crds::job::Run {
+        run_id: id.into(),
+        outcome: "Running".into(),
+        start_time: None,
+        completion_time: None,
+    };
+    job.status = Some(sky_crds::SkyJobStatus {
+        runs: vec![run("1"), run("2")],
+        ..Default::default()
+    });
+    assert_eq!(present_run(&job), "2");
+    job.spec.run_id = Some("3".into());
+    assert_eq!(present_run(&job), "3");
+}
+
+#[test]
 fn a_share_is_named_the_same_every_time() {
     let job = parsed(json!({"run": "true", "replicas": 2})).expect("a job");
     let placed = PlacedShare {

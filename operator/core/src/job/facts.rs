@@ -23,7 +23,7 @@ pub struct Facts {
     pub spec_hash: String,
     /// Held back by its user.
     pub suspend: bool,
-    /// The run asked for; empty without `runId`.
+    /// The run that is or is to be carried out: the one asked for, or the present one when that was run before.
     pub run: String,
     /// Runs so far, oldest first; the last is the present one.
     pub runs: Vec<Run>,
@@ -67,6 +67,16 @@ pub struct Run {
     pub start: Option<Seconds>,
     /// When it ended.
     pub completion: Option<Seconds>,
+}
+
+/// Runs that are remembered at most.
+const MOST_RUNS: usize = 20;
+
+/// Adds a run; the oldest are forgotten.
+pub(super) fn push_run(runs: &mut Vec<Run>, run: Run) {
+    runs.push(run);
+    let surplus = runs.len().saturating_sub(MOST_RUNS);
+    runs.drain(..surplus);
 }
 
 /// How a SkyJob ended.

@@ -84,7 +84,8 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
     if complete == placement.shares.len() {
         return Some(Ending::Complete);
     }
-    let overdue = overdue_at(facts).is_some_and(|at| now >= at);
+    // A member that has not spoken may hold the result: its silence is no lateness, until it is lost.
+    let overdue = overdue_at(facts).is_some_and(|at| now >= at) && !is_unheard(facts, members, placement);
     let seconds = facts.deadline.unwrap_or_default();
     if overdue {
         failed(
@@ -94,6 +95,14 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
     } else {
         None
     }
+}
+
+/// Whether a share that is not known to be complete is on a member that is silent and not lost.
+pub(super) fn is_unheard(facts: &Facts, members: &Members, placement: &Placement) -> bool {
+    placement.shares.iter().any(|share| {
+        let reach = members.reach.get(&share.cluster);
+        matches!(reach, Some(Reach::Silent { lost: false, .. })) && !completed(facts, members, share)
+    })
 }
 
 /// When the job is overdue.

@@ -1,7 +1,7 @@
 //! Decides what is to be done about one SkyJob: steps on members, the finalizer, the queue, and the status wanted.
 //! Apply makes no choices of its own.
 
-use super::facts::{Facts, Members, Reach, Run};
+use super::facts::{Facts, Members, Reach, Run, push_run};
 use super::finish::{Ending, completed, judge, observed, overdue_at, vanished};
 use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
@@ -105,7 +105,9 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
     }
     let steps = withdrawals(members, |_| true);
     let queue = facts.refused.is_none() && !facts.suspend;
-    if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome)) {
+    if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome))
+        && parts.iter().map(|(_, count)| count).sum::<i64>() == facts.replicas
+    {
         let placement = Placement::of_all(facts.revision.saturating_add(1), parts);
         return Plan {
             steps,
@@ -198,7 +200,7 @@ fn run(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) ->
         }
     };
     let wake = match ending {
-        None => overdue_at(facts).filter(|at| *at > now),
+        None => overdue_at(facts).map(|at| at.max(now.saturating_add(5))),
         Some(_) => None,
     };
     Plan {
@@ -286,17 +288,22 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
     let steps = clearance(members);
     let status = (!silent.is_empty()).then(|| {
         let words = format!(
-            "waiting for {} to answer before its shares can be withdrawn",
+            "waiting for {} to answer before its shares can be withdrawn; if it will not return, delete its SkyCluster \
+             with the annotation skymanager.io/abandon=true",
             silent.join(", ")
         );
-        let mut status = match &facts.placement {
-            Some(placement) => placed(facts, members, placement, None, facts.start.unwrap_or_default()),
-            None => unplaced(facts, None),
+        let record = facts.finished.as_ref().and_then(|finished| finished.record.clone());
+        let mut status = match (record, &facts.placement) {
+            (Some(record), _) => Status { generation: facts.generation, ..record },
+            (None, Some(placement)) => {
+                placed(facts, members, placement, None, facts.start.unwrap_or_default())
+            }
+            (None, None) => unplaced(facts, None),
         };
         status.phase = Phase::Deleting;
-        status
-            .conditions
-            .retain(|condition| condition.kind == "Scheduled");
+        // Finished stays finished.
+        let lasting = ["Scheduled", "Complete", "Failed"];
+        status.conditions.retain(|condition| lasting.contains(&condition.kind));
         status
             .conditions
             .push(condition("Reconciling", true, "Deleting", &words));
@@ -311,9 +318,7 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
 
 /// The present run, when another one is asked for that has not been run before.
 fn superseded(facts: &Facts) -> Option<&Run> {
-    let present = facts.runs.last()?;
-    let asked_before = facts.runs.iter().any(|run| run.id == facts.run);
-    (!asked_before).then_some(present)
+    facts.runs.last().filter(|present| present.id != facts.run)
 }
 
 /// A new run: everything of the old one is withdrawn, confirmed, and only then forgotten.
@@ -323,8 +328,13 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
         .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
         .count();
     if !members.shares.is_empty() || unseen(members).next().is_some() || silent > 0 {
+        let words = match silent {
+            0 => "the shares of the run before are being withdrawn".to_owned(),
+            _ => "waiting for silent clusters to answer before the run before can be withdrawn".to_owned(),
+        };
         return Plan {
             steps: clearance(members),
+            status: (silent > 0).then(|| withdrawing(facts, members, &words)),
             ..Plan::default()
         };
     }
@@ -342,7 +352,7 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
         start: None,
         completion: None,
     };
-    fresh.runs.push(begun);
+    push_run(&mut fresh.runs, begun);
     let mut status = unplaced(&fresh, None);
     let words = format!("run {:?} follows run {:?}", facts.run, old.id);
     status.conditions = vec![condition("Reconciling", true, "NewRun", &words)];
@@ -350,6 +360,23 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
         status: Some(status),
         ..Plan::default()
     }
+}
+
+/// What is shown of a run that is withdrawn for the next one.
+fn withdrawing(facts: &Facts, members: &Members, words: &str) -> Status {
+    let start = facts.start.unwrap_or_default();
+    let mut status = match &facts.placement {
+        Some(placement) => placed(facts, members, placement, None, start),
+        None => unplaced(facts, None),
+    };
+    status.runs = facts.runs.clone();
+    status
+        .conditions
+        .retain(|condition| condition.kind == "Scheduled");
+    status
+        .conditions
+        .push(condition("Reconciling", true, "WithdrawingRun", words));
+    status
 }
 
 #[cfg(test)]

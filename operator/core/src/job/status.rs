@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, Members, Reach, Run};
+use super::facts::{Facts, Members, Reach, Run, push_run};
 use super::finish::{Ending, completed, observed, vanished};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
@@ -416,12 +416,16 @@ fn trouble(reason: &str, message: &str) -> Trouble {
 fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
     let mut runs = facts.runs.clone();
     if runs.last().is_none_or(|run| run.id != facts.run) {
-        runs.push(Run {
-            id: facts.run.clone(),
-            outcome: "Running".into(),
-            start: Some(now),
-            completion: None,
-        });
+        let (id, outcome) = (facts.run.clone(), "Running".into());
+        push_run(
+            &mut runs,
+            Run {
+                id,
+                outcome,
+                start: Some(now),
+                completion: None,
+            },
+        );
     }
     if let Some(run) = runs.last_mut().filter(|run| run.completion.is_none()) {
         // A run that follows another is recorded while it still waits for a place.
@@ -436,8 +440,7 @@ fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
         };
         run.completion = Some(now);
     }
-    let surplus = runs.len().saturating_sub(20);
-    runs.split_off(surplus)
+    runs
 }
 
 #[cfg(test)]

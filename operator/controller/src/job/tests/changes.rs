@@ -38,10 +38,8 @@ async fn deletion_waits_for_a_silent_member_and_says_so() {
     stage.delete("job");
     stage.run(60).await;
     assert!(stage.member("b").keys().is_empty());
-    assert_eq!(
-        stage.message("job", "Reconciling"),
-        "waiting for a to answer before its shares can be withdrawn"
-    );
+    let words = "waiting for a to answer before its shares can be withdrawn";
+    assert!(stage.message("job", "Reconciling").starts_with(words));
     stage.run(1200).await;
     let writes = stage.host.writes().len();
     stage.run(3600).await;

@@ -141,7 +141,8 @@ async fn a_restarted_operator_looks_again_when_a_member_speaks_that_holds_nothin
     stage.run(10).await;
     assert_eq!(
         stage.message("job", "Reconciling"),
-        "waiting for a to answer before its shares can be withdrawn"
+        "waiting for a to answer before its shares can be withdrawn; if it will not return, delete its SkyCluster with \
+         the annotation skymanager.io/abandon=true"
     );
     stage.member("a").delete("job");
     stage.member("a").speak();
