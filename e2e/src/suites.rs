@@ -3,6 +3,7 @@
 
 mod counts;
 mod documents;
+mod faults;
 mod in_cluster;
 mod jobs;
 mod lab;
@@ -36,6 +37,7 @@ pub const ALL: &[Suite] = &[
     in_cluster::SUITE,
     lab::SUITE,
     counts::SUITE,
+    faults::SUITE,
     jobs::SUITE,
     readme::SUITE,
 ];

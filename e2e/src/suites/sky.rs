@@ -20,6 +20,8 @@ use crate::plan::Plan;
 use crate::runner::Context;
 use crate::wait;
 
+/// Label on what the operator creates on members: the host it belongs to.
+pub const ORIGIN_LABEL: &str = "skymanager.io/origin";
 /// Label on what the operator creates on members: uid of the SkyJob.
 pub const UID_LABEL: &str = "skymanager.io/uid";
 /// Everything that Sky Manager does happens within this time, also on a slow machine.

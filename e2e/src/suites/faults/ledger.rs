@@ -1,0 +1,112 @@
+//! What the members were asked to create, against what was placed: nothing lost, nothing doubled.
+//! Part of the suite `faults`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use sky_crds::SkyJob;
+
+use crate::suites::counts::tally::{Mark, is_ours};
+use crate::suites::sky::{self, ORIGIN_LABEL, Sky, UID_LABEL};
+use crate::wait;
+
+const BOUND: Duration = Duration::from_secs(240);
+
+/// Waits until every SkyJob is Complete and shows that each of its shares was created once since `mark`, and each
+/// replica has run once. Then deletes them all and shows that members are empty.
+pub(super) async fn close(sky: &Sky, mark: &Mark) -> Result<()> {
+    let jobs = sky.all_complete(BOUND).await?;
+    once(sky, mark, &jobs).await?;
+    sky.delete_all().await?;
+    empty(sky).await
+}
+
+/// Waits until there is no SkyJob, and nothing of one on any member.
+pub(super) async fn empty(sky: &Sky) -> Result<()> {
+    sky.all_gone(BOUND).await?;
+    for member in sky.lab.members() {
+        let left = member
+            .kubectl(&["get", "jobs,pods", "-A", "-o", "name", "-l", ORIGIN_LABEL])
+            .await?;
+        ensure!(left.is_empty(), "{} still holds {left}", member.name());
+    }
+    Ok(())
+}
+
+/// Every share of these jobs was created once, and each of its replicas ran once.
+pub(super) async fn once(sky: &Sky, mark: &Mark, jobs: &[SkyJob]) -> Result<()> {
+    let mut shares = 0;
+    for job in jobs {
+        let status = job.status.clone().unwrap_or_default();
+        let placement = status.placement.with_context(|| sky::describe(job))?;
+        ensure!(
+            placement.revision == 1 && status.runs.len() == 1,
+            "{} was placed {} times in {} runs",
+            job.name_any(),
+            placement.revision,
+            status.runs.len()
+        );
+        shares += placement.shares.len();
+    }
+    let mut created: BTreeMap<String, usize> = BTreeMap::new();
+    for member in sky.lab.members() {
+        let entries = mark.entries(&member)?.into_iter();
+        let ours =
+            entries.filter(|e| is_ours(e) && e.resource == "jobs" && e.verb == "create" && e.code == 201);
+        for entry in ours {
+            *created
+                .entry(format!("{}/{}", member.name(), entry.name))
+                .or_default() += 1;
+        }
+    }
+    let twice: Vec<_> = created.iter().filter(|(_, count)| **count != 1).collect();
+    ensure!(twice.is_empty(), "created more than once: {twice:?}");
+    ensure!(
+        created.len() == shares,
+        "{shares} shares, but {} Jobs were created: {created:?}",
+        created.len()
+    );
+    pods_ran_once(sky, jobs).await
+}
+
+/// Each member has one pod for each replica placed there.
+async fn pods_ran_once(sky: &Sky, jobs: &[SkyJob]) -> Result<()> {
+    let mut placed: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for job in jobs {
+        let status = job.status.clone().unwrap_or_default();
+        for share in status
+            .placement
+            .into_iter()
+            .flat_map(|placement| placement.shares)
+        {
+            *placed
+                .entry((share.cluster, job.uid().unwrap_or_default()))
+                .or_default() += share.replicas;
+        }
+    }
+    wait::until("one pod for each replica", BOUND, async || {
+        let mut found: BTreeMap<(String, String), i64> = BTreeMap::new();
+        for member in sky.lab.members() {
+            let pods: Api<Pod> = Api::all(member.client().await?);
+            let ours = ListParams::default().labels(ORIGIN_LABEL);
+            for pod in pods.list(&ours).await?.items {
+                let uid = pod.labels().get(UID_LABEL).cloned().unwrap_or_default();
+                *found.entry((member.name().to_owned(), uid)).or_default() += 1;
+            }
+        }
+        let differ = |(key, count): &(&(String, String), &i64)| found.get(*key) != Some(*count);
+        let wrong = placed.iter().find(differ);
+        ensure!(
+            wrong.is_none() && found.len() == placed.len(),
+            "placed {wrong:?}, but of {} placements {} have pods",
+            placed.len(),
+            found.len()
+        );
+        Ok(())
+    })
+    .await
+}
