@@ -153,11 +153,14 @@ pub fn inline_cluster(cluster: &Cluster) -> anyhow::Result<Cluster> {
         (_, Some(file)) if !file.is_empty() => Some(STANDARD.encode(read("certificate-authority", file)?)),
         _ => None,
     };
+    anyhow::ensure!(
+        cluster.proxy_url.is_none(),
+        "the context goes through proxy-url, but the operator connects directly; join by a context without a proxy"
+    );
     Ok(Cluster {
         server: Some(server),
         certificate_authority_data: authority,
         tls_server_name: cluster.tls_server_name.clone(),
-        proxy_url: cluster.proxy_url.clone(),
         ..Cluster::default()
     })
 }

@@ -51,6 +51,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let working = parts.start(&tasks, ready);
     let outcome = tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(anyhow::anyhow!("a part of the operator ended; see the log above")),
         served = health => served.with_context(|| format!("failed to serve health on {}", settings.health_addr)),
         started = async { working.await?; future::pending().await } => started,
         signal = terminated() => signal.context("failed to listen for signals"),
@@ -145,18 +147,16 @@ impl Parts {
         };
         let forwarded = forward(self.stirs, job_calls.clone(), cluster_calls, self.board.clone());
         spawn(tasks, stop, forwarded);
-        tasks.spawn(scheduler::run(
-            self.board.clone(),
-            sources,
-            job_calls,
-            stop.clone(),
-        ));
-        tasks.spawn(leftovers::run(
-            fleet.clone(),
-            jobs.clone(),
-            defaults.clone(),
-            stop.clone(),
-        ));
+        spawn(
+            tasks,
+            stop,
+            scheduler::run(self.board.clone(), sources, job_calls, stop.clone()),
+        );
+        spawn(
+            tasks,
+            stop,
+            leftovers::run(fleet.clone(), jobs.clone(), defaults.clone(), stop.clone()),
+        );
         let context = cluster::Context::new(
             client.clone(),
             self.settings.namespace.clone(),
@@ -228,15 +228,17 @@ impl Stores {
     }
 }
 
-/// Runs `work`; its end before `stop` is logged, since nothing here ends by itself.
+/// Runs `work`. It ends by itself only by a fault, a panic among them: then everything stops, and the process with it,
+/// rather than going on without a part.
 fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let guard = stop.clone().drop_guard();
     let stop = stop.clone();
     tasks.spawn(async move {
         work.await;
         if !stop.is_cancelled() {
-            tracing::error!("a controller ended; stopping");
-            stop.cancel();
+            tracing::error!("a part of the operator ended; stopping");
         }
+        drop(guard);
     });
 }
 
@@ -262,8 +264,8 @@ where
         .default_backoff()
         .reflect(writer)
         .touched_objects();
-    let stop = stop.clone();
-    tasks.spawn(async move {
+    let stopped = stop.clone();
+    spawn(tasks, stop, async move {
         let listen = events.for_each(|event| {
             if let Err(error) = event {
                 tracing::warn!(kind = %K::kind(&()), %error, "watch on the host interrupted");
@@ -271,7 +273,7 @@ where
             board.wake();
             future::ready(())
         });
-        tokio::select! { () = listen => {}, () = stop.cancelled() => {} }
+        tokio::select! { () = listen => {}, () = stopped.cancelled() => {} }
     });
     store
 }

@@ -113,6 +113,11 @@ impl Host {
             .collect()
     }
 
+    /// Grows with every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.state().version
+    }
+
     /// The next writes go so, in order; `None` goes well.
     pub(crate) fn faults(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.state().faults.extend(faults);

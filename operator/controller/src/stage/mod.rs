@@ -118,6 +118,26 @@ struct Operator {
     policies: Shown<FilterPolicy>,
     trigger: UnboundedSender<Result<Guarded<SkyJob>, watcher::Error>>,
     parts: Vec<JoinHandle<()>>,
+    /// The host's version at the last look, and what was held back.
+    looked: Option<(u64, Vec<Cache>)>,
+}
+
+impl Operator {
+    /// Has the caches that are not held back show the host as it is, and tells who reads them.
+    fn look(&mut self, host: &Host, held_back: &[Cache]) {
+        let jobs = host.all("SkyJob");
+        if !held_back.contains(&Cache::Scheduler) {
+            self.scheduled.take_in(jobs.clone());
+        }
+        self.clusters.take_in(host.all("SkyCluster"));
+        self.policies.take_in(host.all("FilterPolicy"));
+        if !held_back.contains(&Cache::Reconciler) {
+            for job in self.reconciled.take_in(jobs) {
+                self.trigger.unbounded_send(Ok(job)).expect("a controller");
+            }
+        }
+        self.board.wake();
+    }
 }
 
 impl Drop for Operator {
@@ -276,19 +296,14 @@ impl Stage {
     }
 
     async fn tick(&mut self) {
-        if let Some(operator) = &mut self.operator {
-            let jobs = self.host.all("SkyJob");
-            if !self.held_back.contains(&Cache::Scheduler) {
-                operator.scheduled.take_in(jobs.clone());
-            }
-            operator.clusters.take_in(self.host.all("SkyCluster"));
-            operator.policies.take_in(self.host.all("FilterPolicy"));
-            if !self.held_back.contains(&Cache::Reconciler) {
-                for job in operator.reconciled.take_in(jobs) {
-                    operator.trigger.unbounded_send(Ok(job)).expect("a controller");
-                }
-            }
-            operator.board.wake();
+        let now = (self.host.version(), self.held_back.clone());
+        if let Some(operator) = self
+            .operator
+            .as_mut()
+            .filter(|operator| operator.looked != Some(now.clone()))
+        {
+            operator.looked = Some(now);
+            operator.look(&self.host, &self.held_back);
         }
         tokio::time::sleep(TICK).await;
     }
@@ -352,6 +367,7 @@ impl Stage {
             policies: shown_policies,
             trigger,
             parts,
+            looked: None,
         });
     }
 }

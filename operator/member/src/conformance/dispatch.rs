@@ -73,6 +73,24 @@ pub(super) async fn a_share_is_suspended_and_resumed(scene: &Scene<'_>) -> Verdi
     expect("objects", scene.subject.count(&scene.namespace).await?, 1)
 }
 
+pub(super) async fn a_share_that_was_seen_is_changed_but_never_created_anew(scene: &Scene<'_>) -> Verdict {
+    let mut share = scene.share("known");
+    scene.ensure(&share).await?;
+    share.known = true;
+    share.suspended = true;
+    expect("ensure", scene.ensure(&share).await?, Ensured::Updated)?;
+    let mut events = scene.member.events();
+    hear(&mut events, "first event", |_| Some(())).await?;
+    scene.subject.delete(&share.key).await?;
+    hear(&mut events, "event that it is gone", |event| {
+        gone(event, &share.key)
+    })
+    .await?;
+    let refused = scene.ensure(&share).await.is_err();
+    expect("whether ensure is refused once it is gone", refused, true)?;
+    expect("objects", scene.subject.count(&scene.namespace).await?, 0)
+}
+
 pub(super) async fn withdraw_removes_and_may_be_repeated(scene: &Scene<'_>) -> Verdict {
     let share = scene.share("gone");
     expect(

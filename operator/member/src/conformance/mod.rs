@@ -109,6 +109,7 @@ cases![
     dispatch::a_foreign_object_of_the_name_is_a_conflict_and_stays,
     dispatch::a_share_of_another_run_under_the_name_is_a_conflict,
     dispatch::a_share_is_suspended_and_resumed,
+    dispatch::a_share_that_was_seen_is_changed_but_never_created_anew,
     dispatch::withdraw_removes_and_may_be_repeated,
     dispatch::withdraw_of_a_foreign_object_is_a_conflict_and_it_stays,
     dispatch::withdraw_of_another_hosts_share_is_a_conflict,
