@@ -86,8 +86,11 @@ pub(super) async fn a_share_that_was_seen_is_changed_but_never_created_anew(scen
         gone(event, &share.key)
     })
     .await?;
-    let refused = scene.ensure(&share).await.is_err();
-    expect("whether ensure is refused once it is gone", refused, true)?;
+    expect(
+        "ensure of what is gone",
+        class(scene.ensure(&share).await),
+        Some(Class::Conflict),
+    )?;
     expect("objects", scene.subject.count(&scene.namespace).await?, 0)
 }
 
