@@ -140,8 +140,9 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
             let lost = since.elapsed() >= Duration::from_secs(*grace);
             let reason = if lost { "Lost" } else { "Unreachable" };
             let message = format!(
-                "does not answer: {}; check that the server of its kubeconfig is up",
-                trouble.message
+                "does not answer: {}; {}",
+                trouble.message,
+                advice(&trouble.message)
             );
             Words {
                 ready: (false, reason, message.clone()),
@@ -162,6 +163,15 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
         words.reconciling = None;
     }
     words
+}
+
+/// What to look at when a member cannot be reached, by what the connection died of.
+fn advice(cause: &str) -> &'static str {
+    if cause.contains("certificate") {
+        "check that certificate-authority-data of its kubeconfig is the authority of its server"
+    } else {
+        "check that the server of its kubeconfig is up"
+    }
 }
 
 fn credentials(validity: Validity) -> (bool, &'static str, String) {
@@ -250,4 +260,16 @@ fn conditions(words: &Words, generation: i64, stored: &[Condition]) -> Vec<Condi
         Some(write(kind, true, reason, message))
     });
     always.chain(only_true).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::advice;
+
+    #[test]
+    fn a_wrong_authority_is_not_mended_by_looking_at_the_server() {
+        let words = advice("invalid peer certificate: UnknownIssuer");
+        assert!(words.contains("certificate-authority-data"), "{words}");
+        assert!(advice("Connection refused (os error 111)").contains("server"));
+    }
 }
