@@ -14,6 +14,7 @@ pub mod policy;
 pub mod run;
 pub mod scheduler;
 pub mod settings;
-#[cfg(test)]
-mod stage;
 pub mod unsupported;
+
+#[cfg(test)]
+mod tests;

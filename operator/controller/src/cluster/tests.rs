@@ -11,8 +11,8 @@ use sky_member::{Desired, Member};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::stage::cache_of;
-use crate::stage::host::Host;
+use crate::tests::stage::cache_of;
+use crate::tests::stage::host::Host;
 
 struct Scene {
     host: Host,

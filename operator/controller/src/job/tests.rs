@@ -8,7 +8,7 @@ mod silence;
 
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::tests::stage::Stage;
 
 /// The writes of a life without trouble.
 const THREE_WRITES: [&str; 3] = ["job +finalizer", "job status Pending", "job status Complete"];

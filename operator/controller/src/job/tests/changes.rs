@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{THREE_WRITES, replicas, running, start, succeed};
-use crate::stage::Stage;
+use crate::tests::stage::Stage;
 
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 

@@ -4,8 +4,8 @@ use sky_member::Class;
 use sky_member::fake::{Call, Fault as CallFault};
 
 use super::{only_on, replicas, start, succeed};
-use crate::stage::host::Fault;
-use crate::stage::{Cache, Stage};
+use crate::tests::stage::host::Fault;
+use crate::tests::stage::{Cache, Stage};
 
 /// Runs a job of two shares to its end with `faults` in its writes, and answers the writes.
 async fn live(faults: impl IntoIterator<Item = Option<Fault>>) -> Vec<String> {

@@ -3,8 +3,8 @@
 use sky_member::fake::{Call, Fault as CallFault};
 
 use super::{replicas, start, succeed};
-use crate::stage::Stage;
-use crate::stage::host::Fault;
+use crate::tests::stage::Stage;
+use crate::tests::stage::host::Fault;
 
 /// Where the operator is when it is killed.
 #[derive(Clone, Copy, Debug)]

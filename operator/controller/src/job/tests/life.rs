@@ -5,7 +5,7 @@ use sky_member::Class;
 use sky_member::fake::{Call, Fault};
 
 use super::{THREE_WRITES, replicas, running, start, succeed};
-use crate::stage::Stage;
+use crate::tests::stage::Stage;
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_fits_takes_three_writes_and_one_creation_for_each_share() {

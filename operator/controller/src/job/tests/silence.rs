@@ -1,7 +1,7 @@
 //! Members that fall silent before, while and after they run a share.
 
 use super::{replicas, running, start, succeed};
-use crate::stage::Stage;
+use crate::tests::stage::Stage;
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_member_gets_no_share_and_the_job_goes_elsewhere() {
@@ -17,7 +17,7 @@ async fn a_silent_member_gets_no_share_and_the_job_goes_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_member_that_falls_silent_between_bind_and_dispatch_gets_the_share_when_it_is_back() {
     let mut stage = Stage::new(&[("a", 4000)]).await;
-    stage.hold_back(crate::stage::Cache::Scheduler, true);
+    stage.hold_back(crate::tests::stage::Cache::Scheduler, true);
     stage.member("a").hang(true);
     stage.apply("job", replicas(2));
     stage.run(1).await;

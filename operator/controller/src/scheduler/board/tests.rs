@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Cache, Stage};
+use crate::tests::stage::{Cache, Stage};
 
 fn replicas(count: i64) -> Value {
     json!({"replicas": count, "resources": {"cpu": 1}, "run": "true"})
