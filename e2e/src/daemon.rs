@@ -168,6 +168,14 @@ impl Daemon {
         self.start(&record.command, &record.env)
     }
 
+    /// Like [`Self::restart`], from now on with the environment that `change` makes of the present one.
+    pub async fn restart_with(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<()> {
+        self.kill().await?;
+        let mut record = self.read()?;
+        change(&mut record.env);
+        self.start(&record.command, &record.env)
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.lab
             .join(&self.cluster)

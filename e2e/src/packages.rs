@@ -63,13 +63,50 @@ pub fn remedy(missing: &[&str]) -> String {
     )
 }
 
+/// The library that shows a program another time, of Debian's package faketime; installed when it is missing.
+pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
+    if let Some(library) = find_faketime() {
+        return Ok(library);
+    }
+    if !installs() {
+        bail!("missing: faketime; {}", remedy(&["faketime"]));
+    }
+    let step = reporter.step("installing faketime");
+    install_or_update(&["faketime"]).await?;
+    step.done();
+    find_faketime().context("installed, but not found: libfaketimeMT.so.1")
+}
+
+/// Debian's place has the machine's architecture in it.
+fn find_faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib")
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    folders
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.is_file())
+}
+
+fn installs() -> bool {
+    machine::is_root() && machine::find("apt-get").is_some()
+}
+
+async fn install_or_update(packages: &[&str]) -> Result<()> {
+    let _quiet = NoServices::begin()?;
+    if install(packages).await.is_err() {
+        apt(&["update"]).await?;
+        install(packages).await?;
+    }
+    Ok(())
+}
+
 /// Installs what is missing; an error names it when that cannot be done here.
 pub async fn ensure(reporter: &Reporter) -> Result<()> {
     let wanted = missing();
     if wanted.is_empty() {
         return Ok(());
     }
-    if !machine::is_root() || machine::find("apt-get").is_none() {
+    if !installs() {
         bail!(
             "missing for real nodes: {}; {}",
             wanted.join(", "),
@@ -77,13 +114,7 @@ pub async fn ensure(reporter: &Reporter) -> Result<()> {
         );
     }
     let step = reporter.step(format!("installing {}", wanted.join(" ")));
-    {
-        let _quiet = NoServices::begin()?;
-        if install(&wanted).await.is_err() {
-            apt(&["update"]).await?;
-            install(&wanted).await?;
-        }
-    }
+    install_or_update(&wanted).await?;
     step.done();
     let still = missing();
     if still.is_empty() {

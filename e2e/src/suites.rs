@@ -2,11 +2,13 @@
 //! fails by returning an error. Run by `runner`.
 
 mod counts;
+mod credentials;
 mod documents;
 mod faults;
 mod in_cluster;
 mod jobs;
 mod lab;
+mod member;
 mod readme;
 mod sky;
 
@@ -38,6 +40,8 @@ pub const ALL: &[Suite] = &[
     lab::SUITE,
     counts::SUITE,
     faults::SUITE,
+    credentials::SUITE,
+    member::SUITE,
     jobs::SUITE,
     readme::SUITE,
 ];

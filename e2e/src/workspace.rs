@@ -41,13 +41,20 @@ pub async fn check(reporter: &Reporter) -> Result<Counts> {
     ];
     for (name, arguments) in lints {
         let step = reporter.step(name);
-        let (success, _) = run(arguments, reporter).await?;
+        let (success, _) = run(arguments, &[], reporter).await?;
         step.done();
         counts.add(if success { Counts::PASSED } else { Counts::FAILED });
         reporter.result(format!("{} {name}", if success { "ok" } else { "FAILED" }));
     }
     let step = reporter.step("tests of the workspace");
-    let (success, mut tests) = run(&["test", "--workspace", "--locked", "--no-fail-fast"], reporter).await?;
+    let (success, lines) = run(
+        &["test", "--workspace", "--locked", "--no-fail-fast"],
+        &[],
+        reporter,
+    )
+    .await?;
+    let mut tests = Counts::default();
+    lines.iter().for_each(|line| tests.add(test_result(line)));
     step.done();
     if !success && tests.failed == 0 {
         // They did not even compile.
@@ -57,10 +64,15 @@ pub async fn check(reporter: &Reporter) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Runs cargo, passes its output on, and adds up the results of the tests in it.
-async fn run(arguments: &[&str], reporter: &Reporter) -> Result<(bool, Counts)> {
+/// Runs cargo with these variables and passes its output on; answers whether it succeeded, and what it printed.
+pub async fn run(
+    arguments: &[&str],
+    env: &[(&str, &str)],
+    reporter: &Reporter,
+) -> Result<(bool, Vec<String>)> {
     let mut child = Command::new(cargo())
         .args(arguments)
+        .envs(env.iter().copied())
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -71,13 +83,13 @@ async fn run(arguments: &[&str], reporter: &Reporter) -> Result<(bool, Counts)> 
         .stdout
         .take()
         .ok_or_else(|| anyhow!("cargo without stdout"))?;
-    let mut lines = BufReader::new(stdout).lines();
-    let mut counts = Counts::default();
-    while let Some(line) = lines.next_line().await? {
-        counts.add(test_result(&line));
+    let mut unread = BufReader::new(stdout).lines();
+    let mut lines = Vec::new();
+    while let Some(line) = unread.next_line().await? {
         reporter.result(&line);
+        lines.push(line);
     }
-    Ok((child.wait().await?.success(), counts))
+    Ok((child.wait().await?.success(), lines))
 }
 
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`

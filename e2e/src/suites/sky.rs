@@ -71,6 +71,11 @@ impl Sky {
         Api::all(self.client.clone())
     }
 
+    /// A client of the host's administrator.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Writes a SkyJob of this spec.
     pub async fn create(&self, name: &str, spec: Value) -> Result<()> {
         self.create_labelled(name, json!({}), spec).await
