@@ -5,6 +5,7 @@
 
 mod apply;
 mod dereference;
+mod event;
 mod memory;
 mod write;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, ResourceExt};
 use sky_convert::job::{self, Defaults};
 use sky_core::job::{Finalizer, Plan, plan};
@@ -63,6 +65,7 @@ pub struct Context {
     origin: String,
     defaults: Defaults,
     memories: Memories,
+    events: Recorder,
     writes: Semaphore,
     started: Instant,
 }
@@ -77,6 +80,11 @@ impl Context {
         origin: String,
         defaults: Defaults,
     ) -> Self {
+        let reporter = Reporter {
+            controller: "skymanager.io/sky-operator".into(),
+            instance: None,
+        };
+        let events = Recorder::new(client.clone(), reporter);
         Self {
             client,
             fleet,
@@ -84,6 +92,7 @@ impl Context {
             origin,
             defaults,
             memories: Memories::default(),
+            events,
             writes: Semaphore::new(HOST_WRITES),
             started: Instant::now(),
         }

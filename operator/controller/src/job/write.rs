@@ -10,7 +10,7 @@ use sky_core::pace;
 use sky_crds::{SkyJob, names};
 
 use super::memory::Memory;
-use super::{Context, JobError};
+use super::{Context, JobError, event};
 use crate::host;
 
 /// What became of a status.
@@ -98,9 +98,12 @@ pub(super) async fn status(
     let mut next = job.clone();
     next.status = Some(to_api(wanted, &stored, now));
     next.metadata.managed_fields = None;
-    let _place = context.writes.acquire().await;
-    match host::replace_status(&api(context, job), &next).await {
+    let place = context.writes.acquire().await;
+    let answer = host::replace_status(&api(context, job), &next).await;
+    drop(place);
+    match answer {
         Ok(written) => {
+            event::tell(context, job, known.as_ref(), wanted).await;
             memory.times.written = Some(millis);
             memory.wanted = None;
             memory.wrote(job, &written);

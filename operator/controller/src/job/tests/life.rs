@@ -20,6 +20,10 @@ async fn a_job_that_fits_takes_three_writes_and_one_creation_for_each_share() {
     assert_eq!(stage.line("job"), "Complete a:2,b:2 Complete=Succeeded");
     assert_eq!(stage.host.writes(), THREE_WRITES);
     assert_eq!(stage.effects(), ["a: create job/1-0", "b: create job/1-1"]);
+    assert!(
+        stage.host.events().is_empty(),
+        "a life without trouble has no Event"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +131,8 @@ async fn a_share_deleted_by_somebody_else_fails_the_job_and_is_not_run_again() {
     );
     let effects = ["a: create job/1-0", "b: create job/1-1", "b: withdraw job/1-1"];
     assert_eq!(stage.effects(), effects);
+    let words = "on a: the share was deleted on its member by somebody else; its replicas may have run";
+    assert_eq!(stage.host.events(), [format!("DeletedOnMember {words}")]);
 }
 
 #[tokio::test(start_paused = true)]

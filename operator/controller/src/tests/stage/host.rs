@@ -29,6 +29,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     writes: Vec<String>,
+    events: Vec<String>,
     faults: VecDeque<Option<Fault>>,
 }
 
@@ -128,6 +129,11 @@ impl Host {
         !self.state().faults.is_empty()
     }
 
+    /// Events so far: reason and note.
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.state().events.clone()
+    }
+
     /// Writes so far, in order: `job +finalizer`, `job status Pending`, `job status Complete: 409`.
     pub(crate) fn writes(&self) -> Vec<String> {
         self.state().writes.clone()
@@ -141,6 +147,11 @@ impl Host {
             return respond(found.map_or_else(|| refusal(404), |object| (200, object)));
         }
         let body: Value = serde_json::from_slice(&bytes)?;
+        if method == Method::POST && path.ends_with("/events") {
+            let line = format!("{} {}", body["reason"], body["note"]).replace('"', "");
+            self.state().events.push(line);
+            return respond((201, body));
+        }
         let fault = self.state().faults.pop_front().flatten();
         let line = describe(&path, &body);
         let answer = match fault {
