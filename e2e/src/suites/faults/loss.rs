@@ -68,8 +68,10 @@ pub(super) async fn a_job_deleted_while_its_member_is_cut_is_held(context: &Cont
     .await?;
     sky.jobs().delete("held", &DeleteParams::default()).await?;
     let words = format!("waiting for {A} to answer before its shares can be withdrawn");
-    sky.until("held", &words, |job| message(job, "Reconciling") == words)
-        .await?;
+    sky.until("held", &words, |job| {
+        message(job, "Reconciling").starts_with(&words)
+    })
+    .await?;
     member.network(Network::Pass).await?;
     ledger::empty(&sky).await?;
     report(context);
