@@ -27,6 +27,9 @@ pub const CLUSTER_MANAGER_LABEL: &str = "skymanager.io/manager";
 /// ConfigMap in the operator's namespace that holds this host's random identity under the key `origin`.
 pub const ORIGIN_CONFIG_MAP: &str = "sky-origin";
 
+/// Annotation on a SkyCluster: uid of its namespace kube-system when it was first reached. Another cluster under the same
+/// name is not used.
+pub const CLUSTER_ID_ANNOTATION: &str = "skymanager.io/cluster-id";
 /// Annotation on a SkyCluster: `"true"` lets a dead cluster be deleted without withdrawing from it.
 pub const ABANDON_ANNOTATION: &str = "skymanager.io/abandon";
 /// Annotation on a workload: a value not seen before asks for a retry of a failed run.

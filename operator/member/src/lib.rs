@@ -70,6 +70,8 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(15);
 pub struct Probe {
     /// Version of what runs the member.
     pub version: String,
+    /// What tells this cluster from any other, whatever its address; `None` when it does not say.
+    pub identity: Option<String>,
 }
 
 /// What is to be on a member.

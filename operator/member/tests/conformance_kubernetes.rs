@@ -40,7 +40,7 @@ impl Real {
             .expect("a usable kubeconfig");
         let client = Client::try_from(config).expect("a client");
         let lose_next = Arc::new(AtomicBool::new(false));
-        let member = Kubernetes::new("real", ORIGIN, losing(client.clone(), lose_next.clone()));
+        let member = Kubernetes::new("real", ORIGIN, None, losing(client.clone(), lose_next.clone()));
         Self {
             client,
             member: Arc::new(member),

@@ -11,6 +11,7 @@ use sky_crds::names;
 use sky_member::kubernetes::{Kubernetes, kubeconfig};
 
 use super::{Context, Memory};
+use crate::fleet::Contact;
 use crate::host::{self, AGENT};
 
 /// A SkyCluster that is connected.
@@ -63,15 +64,18 @@ pub(super) async fn connect(
             return Err(unlinked);
         }
     };
+    let expected = cluster.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned();
     let fingerprint = naming::hash(&[&text, &picked], 64);
-    if memory.fingerprint.as_ref() != Some(&fingerprint) {
+    // Who removes the annotation accepts the cluster that is there now.
+    let accepted = expected.is_none() && is_another(context, name);
+    if memory.fingerprint.as_ref() != Some(&fingerprint) || accepted {
         let client = link
             .access
             .client(AGENT)
             .map_err(|error| unlinked("InvalidKubeconfig", error.to_string()))?;
         context
             .fleet
-            .seat(Arc::new(Kubernetes::new(name, &context.origin, client)));
+            .seat(Arc::new(Kubernetes::new(name, &context.origin, expected, client)));
         memory.fingerprint = Some(fingerprint);
         memory.version = None;
         tracing::info!(cluster = name, server = %link.access.server, "connecting");
@@ -84,6 +88,12 @@ pub(super) async fn connect(
         .fleet
         .set_lost_after(name, u64::try_from(grace).unwrap_or(0));
     Ok(link)
+}
+
+/// Whether the member turned out to be another cluster than before.
+fn is_another(context: &Context, name: &str) -> bool {
+    let contact = context.fleet.read(name, |view| view.contact().clone());
+    matches!(contact, Some(Contact::Silent { trouble, .. }) if trouble.reason == "Conflict")
 }
 
 async fn link(

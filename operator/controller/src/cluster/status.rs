@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 use sky_convert::cluster::describe;
 use sky_convert::status::transition;
-use sky_crds::{SkyCluster, SkyClusterStatus};
+use sky_crds::{SkyCluster, SkyClusterStatus, names};
 use tokio::time::Instant;
 
 use super::connect::{Link, Unlinked};
@@ -45,7 +48,11 @@ pub(super) async fn write(
         && memory.version.is_none()
         && let Some(member) = context.fleet.member(name)
     {
-        memory.version = member.probe().await.ok().map(|probe| probe.version);
+        // Not answered: asked again at the next look.
+        if let Ok(probe) = member.probe().await {
+            memory.version = Some(probe.version);
+            identify(context, cluster, name, probe.identity).await?;
+        }
     }
     let words = match linked {
         Err(unlinked) => not_connected(unlinked),
@@ -54,6 +61,29 @@ pub(super) async fn write(
     let turns_lost = turns_lost(context, name, contact.as_ref(), memory);
     let wait = store(context, cluster, name, &words, memory).await?;
     Ok([wait, turns_lost].into_iter().flatten().min())
+}
+
+/// Notes on the SkyCluster which cluster it is, once.
+async fn identify(
+    context: &Context,
+    cluster: &SkyCluster,
+    name: &str,
+    identity: Option<String>,
+) -> Result<(), ClusterError> {
+    let noted = cluster.annotations().contains_key(names::CLUSTER_ID_ANNOTATION);
+    let Some(identity) = identity.filter(|_| !noted) else {
+        return Ok(());
+    };
+    let patch = json!({"metadata": {"annotations": {names::CLUSTER_ID_ANNOTATION: identity}}});
+    let patch = Patch::Merge(patch);
+    match host::within(context.clusters().patch(name, &PatchParams::default(), &patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) if host::is_gone(&error) => Ok(()),
+        Err(source) => {
+            let (what, name) = ("annotation", name.to_owned());
+            Err(ClusterError::Host { what, name, source })
+        }
+    }
 }
 
 /// Writes the status of a cluster that is being deleted.
@@ -134,6 +164,18 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
                 credentials: (false, "Unauthorized", message.clone()),
                 reconciling: None,
                 stalled: Some(("Unauthorized", message)),
+            }
+        }
+        Some((Contact::Silent { trouble, .. }, _)) if trouble.reason == "Conflict" => {
+            let label = names::CLUSTER_ID_ANNOTATION;
+            let fix = "restore its Secret, or unjoin it first; if it is meant, remove the annotation";
+            let message = format!("{}; {fix} {label}", trouble.message);
+            Words {
+                ready: (false, "OtherCluster", message.clone()),
+                reachable: (true, "Answering", "answers, but is not the cluster it was".into()),
+                credentials: credentials(validity),
+                reconciling: None,
+                stalled: Some(("OtherCluster", message)),
             }
         }
         Some((Contact::Silent { trouble, since }, grace)) => {

@@ -291,7 +291,13 @@ impl Member for Fake {
 
     async fn probe(&self) -> Result<Probe, MemberError> {
         let version = "fake".to_owned();
-        self.call(Call::Probe, |_| Ok(Probe { version })).await
+        self.call(Call::Probe, |_| {
+            Ok(Probe {
+                version,
+                identity: None,
+            })
+        })
+        .await
     }
 
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {

@@ -35,6 +35,7 @@ const CALLS_AT_ONCE: usize = 32;
 pub struct Kubernetes {
     name: String,
     origin: String,
+    expected: Option<String>,
     client: Client,
     calls: Arc<Semaphore>,
 }
@@ -48,13 +49,15 @@ impl std::fmt::Debug for Kubernetes {
 }
 
 impl Kubernetes {
-    /// The member `name`, reached by `client`; what it is given there is marked with `origin`.
+    /// The member `name`, reached by `client`; what it is given there is marked with `origin`. When it turns out not to
+    /// be the cluster of the identity `expected`, it counts as silent: what is not there may be elsewhere.
     #[must_use]
-    pub fn new(name: &str, origin: &str, client: Client) -> Self {
+    pub fn new(name: &str, origin: &str, expected: Option<String>, client: Client) -> Self {
         let calls = Arc::new(Semaphore::new(CALLS_AT_ONCE));
         Self {
             name: name.to_owned(),
             origin: origin.to_owned(),
+            expected,
             client,
             calls,
         }
@@ -102,7 +105,7 @@ impl Member for Kubernetes {
     }
 
     fn events(&self) -> BoxStream<'static, MemberEvent> {
-        watch::events(self.client.clone(), self.origin.clone())
+        watch::events(self.client.clone(), self.origin.clone(), self.expected.clone())
     }
 
     async fn logs(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event as ApiEvent, Node as ApiNode, Pod as ApiPod};
+use k8s_openapi::api::core::v1::{Event as ApiEvent, Namespace, Node as ApiNode, Pod as ApiPod};
 use kube::api::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
@@ -35,12 +35,28 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Things heard that are taken together, at most.
 const BATCH: usize = 256;
 
-/// Asks for the version.
+/// Asks for the version and the identity.
 pub(super) async fn probe(client: &Client) -> Result<Probe, MemberError> {
+    let version = version(client).await?;
+    let identity = identity(client).await?;
+    Ok(Probe { version, identity })
+}
+
+async fn version(client: &Client) -> Result<String, MemberError> {
     match timeout(HEARTBEAT_DEADLINE, client.apiserver_version()).await {
-        Ok(Ok(version)) => Ok(Probe {
-            version: version.git_version,
-        }),
+        Ok(Ok(version)) => Ok(version.git_version),
+        Ok(Err(error)) => Err(errors::classify(&error)),
+        Err(_) => Err(errors::silence(HEARTBEAT_DEADLINE)),
+    }
+}
+
+/// The uid of the namespace kube-system, which lasts as long as the cluster does. A member that does not let us read it
+/// has none.
+async fn identity(client: &Client) -> Result<Option<String>, MemberError> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    match timeout(HEARTBEAT_DEADLINE, namespaces.get_metadata("kube-system")).await {
+        Ok(Ok(namespace)) => Ok(namespace.metadata.uid),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => Ok(None),
         Ok(Err(error)) => Err(errors::classify(&error)),
         Err(_) => Err(errors::silence(HEARTBEAT_DEADLINE)),
     }
@@ -55,7 +71,7 @@ async fn alive(client: &Client) -> Result<(), MemberError> {
     match timeout(HEARTBEAT_DEADLINE, client.request_text(request)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => {
-            probe(client).await.map(|_| ())
+            version(client).await.map(|_| ())
         }
         Ok(Err(error)) => Err(errors::classify(&error)),
         Err(_) => Err(errors::silence(HEARTBEAT_DEADLINE)),
@@ -63,10 +79,15 @@ async fn alive(client: &Client) -> Result<(), MemberError> {
 }
 
 /// What happens on the member, from now on.
-pub(super) fn events(client: Client, origin: String) -> BoxStream<'static, MemberEvent> {
+pub(super) fn events(
+    client: Client,
+    origin: String,
+    expected: Option<String>,
+) -> BoxStream<'static, MemberEvent> {
     let ear = Ear {
         client,
         origin,
+        expected,
         said_lost: None,
         state: State::Silent {
             retry: Instant::now(),
@@ -82,6 +103,8 @@ pub(super) fn events(client: Client, origin: String) -> BoxStream<'static, Membe
 struct Ear {
     client: Client,
     origin: String,
+    /// Identity of the cluster that this is to be.
+    expected: Option<String>,
     /// The reason that was last given for a silence that still lasts.
     said_lost: Option<String>,
     state: State,
@@ -145,6 +168,7 @@ impl Ear {
     async fn connect(&mut self, at: Instant) -> Result<Option<MemberEvent>, MemberError> {
         sleep_until(at).await;
         alive(&self.client).await?;
+        recognise(&self.client, self.expected.as_deref()).await?;
         let listening = Listening {
             streams: streams(&self.client, &self.origin).ready_chunks(BATCH),
             cache: Cache::default(),
@@ -154,6 +178,18 @@ impl Ear {
         };
         self.state = State::Listening(Box::new(listening));
         Ok(None)
+    }
+}
+
+/// Refuses another cluster than the one expected.
+async fn recognise(client: &Client, expected: Option<&str>) -> Result<(), MemberError> {
+    let Some(expected) = expected else { return Ok(()) };
+    match identity(client).await? {
+        Some(found) if found != expected => {
+            let words = format!("another cluster answers: its kube-system has uid {found}, not {expected}");
+            Err(MemberError::new(Class::Conflict, words))
+        }
+        _ => Ok(()),
     }
 }
 
