@@ -1,6 +1,8 @@
 //! Suite `credentials`: how members are reached: Secrets that will not do, tokens that end, rights that are least.
-//! Cases: `secrets` (what is refused, how it is said, how it heals), `tokens` (renewal, rights).
+//! Cases: `secrets` (what is refused, how it is said, how it heals), `identity` (another cluster under a name),
+//! `tokens` (renewal, rights).
 
+mod identity;
 mod secrets;
 mod tokens;
 
@@ -35,6 +37,7 @@ pub const SUITE: Suite = Suite {
     about: "members are reached by vetted kubeconfigs with least rights, renewed in time",
     cases: &[
         case!(secrets::what_will_not_do_is_named_and_heals),
+        case!(identity::another_cluster_under_the_same_name_is_not_used),
         case!(tokens::the_account_may_do_what_dispatch_needs_and_no_more),
         case!(tokens::a_token_is_renewed_before_it_ends),
         case!(tokens::a_clock_far_ahead_makes_no_storm),
