@@ -67,6 +67,7 @@ pub(crate) fn job() -> Vec<Column> {
         number("Succeeded", ".status.totals.succeeded"),
         number("Failed", ".status.totals.failed"),
         text("Clusters", ".status.summary"),
+        text("Reason", ".status.clusters[*].reason"),
         wide(condition("Message", "Reconciling", "message")),
         age(),
     ]
