@@ -51,7 +51,10 @@ pub(super) async fn write(
         // Not answered: asked again at the next look.
         if let Ok(probe) = member.probe().await {
             memory.version = Some(probe.version);
-            identify(context, cluster, name, probe.identity).await?;
+            if identify(context, cluster, name, probe.identity).await? {
+                // The object has another version now: the status is written when the watch shows it.
+                return Ok(Some(LEAST_APART));
+            }
         }
     }
     let words = match linked {
@@ -63,22 +66,22 @@ pub(super) async fn write(
     Ok([wait, turns_lost].into_iter().flatten().min())
 }
 
-/// Notes on the SkyCluster which cluster it is, once.
+/// Notes on the SkyCluster which cluster it is, once. Answers whether it was written.
 async fn identify(
     context: &Context,
     cluster: &SkyCluster,
     name: &str,
     identity: Option<String>,
-) -> Result<(), ClusterError> {
+) -> Result<bool, ClusterError> {
     let noted = cluster.annotations().contains_key(names::CLUSTER_ID_ANNOTATION);
     let Some(identity) = identity.filter(|_| !noted) else {
-        return Ok(());
+        return Ok(false);
     };
     let patch = json!({"metadata": {"annotations": {names::CLUSTER_ID_ANNOTATION: identity}}});
     let patch = Patch::Merge(patch);
     match host::within(context.clusters().patch(name, &PatchParams::default(), &patch)).await {
-        Ok(_) => Ok(()),
-        Err(error) if host::is_gone(&error) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if host::is_gone(&error) => Ok(false),
         Err(source) => {
             let (what, name) = ("annotation", name.to_owned());
             Err(ClusterError::Host { what, name, source })
