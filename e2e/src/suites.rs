@@ -1,6 +1,16 @@
 //! The list of suites. A suite is a file of cases; a case is an async function that takes a context and
 //! fails by returning an error. Run by `runner`.
 
+/// A case of a module, named as its function.
+macro_rules! case {
+    ($module:ident::$name:ident) => {
+        $crate::suites::Case {
+            name: stringify!($name),
+            run: |context| futures::FutureExt::boxed_local($module::$name(context)),
+        }
+    };
+}
+
 mod counts;
 mod credentials;
 mod documents;

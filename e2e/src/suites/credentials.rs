@@ -7,14 +7,13 @@ mod secrets;
 mod tokens;
 
 use anyhow::{Context as _, Result};
-use futures::FutureExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::Value;
 
+use super::Suite;
 use super::counts;
 use super::sky::Sky;
-use super::{Case, Suite};
 use crate::operator;
 use crate::runner::Context;
 
@@ -22,15 +21,6 @@ use crate::runner::Context;
 const A: &str = "cloud-1";
 /// Another, which is not to notice.
 const B: &str = "cloud-2";
-
-macro_rules! case {
-    ($module:ident::$name:ident) => {
-        Case {
-            name: stringify!($name),
-            run: |context| $module::$name(context).boxed_local(),
-        }
-    };
-}
 
 pub const SUITE: Suite = Suite {
     name: "credentials",

@@ -10,25 +10,16 @@ mod operator;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
-use futures::{FutureExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use serde_json::{Value, json};
 
+use super::Suite;
 use super::counts;
 use super::sky::Sky;
-use super::{Case, Suite};
 use crate::runner::Context;
 
 const A: &str = "cloud-1";
 const B: &str = "cloud-2";
-
-macro_rules! case {
-    ($module:ident::$name:ident) => {
-        Case {
-            name: stringify!($name),
-            run: |context| $module::$name(context).boxed_local(),
-        }
-    };
-}
 
 pub const SUITE: Suite = Suite {
     name: "faults",

@@ -6,12 +6,11 @@ mod refused;
 mod running;
 
 use anyhow::{Result, ensure};
-use futures::FutureExt;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
+use super::Suite;
 use super::sky::Sky;
-use super::{Case, Suite};
 use crate::plan::Plan;
 use crate::runner::Context;
 
@@ -19,15 +18,6 @@ const ONPREM: &str = "mluo-onprem";
 const CLOUD: &str = "mluo-cloud";
 /// The member whose pods only seem to run.
 const KWOK: &str = "cloud-2";
-
-macro_rules! case {
-    ($module:ident::$name:ident) => {
-        Case {
-            name: stringify!($name),
-            run: |context| $module::$name(context).boxed_local(),
-        }
-    };
-}
 
 pub const SUITE: Suite = Suite {
     name: "jobs",

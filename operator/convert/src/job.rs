@@ -326,6 +326,14 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
     }
 }
 
+/// Whether the record of `job` says that it is Complete or Failed.
+#[must_use]
+pub fn has_ended(job: &SkyJob) -> bool {
+    job.status
+        .as_ref()
+        .is_some_and(|stored| finished(stored).is_some())
+}
+
 fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
     let holds = |kind: &str| {
         stored

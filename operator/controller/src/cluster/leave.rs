@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use sky_convert::job::has_ended;
 use sky_core::share::{ShareKey, Stamp};
 use sky_crds::{SkyCluster, SkyJob, names};
 
@@ -164,12 +165,6 @@ fn is_placed_on(job: &SkyJob, cluster: &str) -> bool {
     let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
     let mut shares = placement.into_iter().flat_map(|placement| &placement.shares);
     shares.any(|share| share.cluster == cluster)
-}
-
-/// Whether `job` is Complete or Failed.
-fn has_ended(job: &SkyJob) -> bool {
-    let mut conditions = job.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|c| ["Complete", "Failed"].contains(&c.type_.as_str()) && c.status == "True")
 }
 
 async fn let_go(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
-use sky_convert::job::{Defaults, parse};
+use sky_convert::job::{Defaults, has_ended, parse};
 use sky_convert::{cluster, policy, status};
 use sky_core::cluster::{Cluster, Health};
 use sky_core::decision::Outcome;
@@ -128,12 +128,7 @@ impl Sources {
             let Some(stored) = job.status.as_ref() else {
                 continue;
             };
-            let ended = ["Complete", "Failed"];
-            if stored
-                .conditions
-                .iter()
-                .any(|c| ended.contains(&c.type_.as_str()) && c.status == "True")
-            {
+            if has_ended(job) {
                 continue;
             }
             let Some(placement) = stored
