@@ -18,6 +18,10 @@ pub struct PlacementStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::MAX_SHARES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub shares: Vec<Share>,
+    /// Ranks that were evicted and wait for a place again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::MAX_SHARES))]
+    pub unplaced: Vec<Unplaced>,
     /// The shares summed up by cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::MAX_CLUSTERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["cluster"]))]
@@ -44,6 +48,51 @@ pub struct Share {
     /// 1 at the first placing of these ranks within a run.
     #[schemars(range(min = 0))]
     pub attempt: i64,
+    /// Tries of `backoffLimit` that evictions have used up: replicas that had started were stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub interruptions: Option<i64>,
+    /// When it was bound, or resumed before any replica had started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_time: Option<Time>,
+    /// Whether a replica was seen started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
+    /// Whether all its replicas have succeeded: nothing of it need be on its member any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Why it is being evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evicting: Option<Evicting>,
+}
+
+/// Why a share is being evicted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evicting {
+    /// Reason code.
+    #[schemars(schema_with = "bounds::reason")]
+    pub reason: String,
+    /// The reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::message")]
+    pub message: Option<String>,
+}
+
+/// Ranks that were evicted and wait for a place again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unplaced {
+    /// Which, such as `0-3,7`.
+    #[schemars(schema_with = "bounds::ranks")]
+    pub ranks: String,
+    /// How often they were placed within the run.
+    #[schemars(range(min = 0))]
+    pub attempt: i64,
+    /// Tries of `backoffLimit` that evictions have used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub interruptions: Option<i64>,
 }
 
 /// Replicas on one cluster.
@@ -141,6 +190,10 @@ pub struct Eviction {
     /// Reason code.
     #[schemars(schema_with = "bounds::reason")]
     pub reason: String,
+    /// The reason in words; names the FilterPolicy, the taint or what was waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::message")]
+    pub message: Option<String>,
     /// When.
     pub time: Time,
     /// The attempt that ended.

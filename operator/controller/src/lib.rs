@@ -3,6 +3,7 @@
 //! `run` wires everything and, with `fleet`, is the only one that spawns. `job` and `cluster` are reconcilers of named
 //! steps, `scheduler` decides what waits, `fleet` listens to members, `host` reads and writes the host.
 
+pub(crate) mod clock;
 pub mod cluster;
 pub mod fleet;
 pub mod health;
@@ -11,9 +12,11 @@ pub mod job;
 pub mod leftovers;
 pub mod origin;
 pub mod policy;
+pub mod rules;
 pub mod run;
 pub mod scheduler;
 pub mod settings;
+pub mod stores;
 pub mod unsupported;
 
 #[cfg(test)]

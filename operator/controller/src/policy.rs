@@ -1,17 +1,19 @@
-//! Reconciles FilterPolicies: says that they are in force, and which of their clusters nobody knows. The rule itself is
-//! applied by the scheduler.
+//! Reconciles FilterPolicies: says that they are in force, how many workloads they govern, what they have driven out, and
+//! which of their clusters nobody knows. The rule itself is applied by the scheduler and the job reconciler.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
+use sky_convert::job::has_ended;
 use sky_convert::status::transition;
-use sky_crds::{FilterPolicy, SkyCluster};
+use sky_crds::{FilterPolicy, SkyCluster, SkyJob};
 use thiserror::Error;
 
 use crate::host;
@@ -33,7 +35,12 @@ pub struct Context {
     pub client: Client,
     /// SkyClusters of the host.
     pub clusters: Store<DeserializeGuard<SkyCluster>>,
+    /// SkyJobs of the host.
+    pub jobs: Store<DeserializeGuard<SkyJob>>,
 }
+
+/// What a policy governs is counted this often: it changes with every workload that comes and goes.
+const COUNT: Duration = Duration::from_secs(10);
 
 /// Reconciles one FilterPolicy.
 ///
@@ -58,34 +65,80 @@ pub async fn reconcile(
     let mut wanted = stored.clone();
     wanted.unknown_clusters = unknown(policy, &known);
     wanted.observed_generation = policy.metadata.generation;
-    let generation = policy.metadata.generation.unwrap_or(0);
-    let message = if wanted.unknown_clusters.is_empty() {
-        "applied to every new placement in this namespace".to_owned()
-    } else {
-        let names = wanted.unknown_clusters.join(", ");
-        format!("applied to every new placement in this namespace; no SkyCluster is named {names}")
-    };
-    let ready = transition(
-        "Ready",
-        true,
-        ("InForce", &message),
-        generation,
-        &stored.conditions,
-        Timestamp::now(),
-    );
-    wanted.conditions = vec![ready];
+    let (matched, evicted) = effects(policy, &context.jobs);
+    wanted.matched_workloads = Some(matched);
+    wanted.evicted_shares = Some(evicted);
+    wanted.conditions = conditions(policy, &wanted.unknown_clusters, &stored.conditions);
     if wanted == stored {
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(COUNT));
     }
     next.status = Some(wanted);
     next.metadata.managed_fields = None;
     let api: Api<FilterPolicy> =
         Api::namespaced(context.client.clone(), &policy.namespace().unwrap_or_default());
     match host::replace_status(&api, &next).await {
-        Ok(_) => Ok(Action::await_change()),
+        Ok(_) => Ok(Action::requeue(COUNT)),
         Err(error) if host::is_stale(&error) => Ok(Action::requeue(Duration::from_secs(1))),
         Err(error) => Err(PolicyError::Host(policy.name_any(), error)),
     }
+}
+
+/// In force; and a warning when the spec says what can hardly be meant.
+fn conditions(policy: &FilterPolicy, unknown: &[String], stored: &[Condition]) -> Vec<Condition> {
+    let generation = policy.metadata.generation.unwrap_or(0);
+    let now = Timestamp::now();
+    let words = "applied to what is placed in this namespace and to what runs there";
+    let mut conditions = vec![transition("Ready", true, ("InForce", words), generation, stored, now)];
+    let filter = &policy.spec.cluster_filter;
+    let both: Vec<&str> = filter
+        .include
+        .iter()
+        .filter(|name| filter.exclude.contains(name))
+        .map(String::as_str)
+        .collect();
+    let mut warnings = Vec::new();
+    if !both.is_empty() {
+        let names = both.join(", ");
+        warnings.push((
+            "IncludedAndExcluded",
+            format!("clusterFilter includes and excludes {names}: exclude wins; name it in one list"),
+        ));
+    }
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        warnings.push((
+            "UnknownClusters",
+            format!("no SkyCluster is named {names}: correct the name, or register the cluster"),
+        ));
+    }
+    if let Some((reason, _)) = warnings.first() {
+        let words: Vec<&str> = warnings.iter().map(|(_, words)| words.as_str()).collect();
+        let words = words.join("; ");
+        conditions.push(transition("Warning", true, (reason, &words), generation, stored, now));
+    }
+    conditions
+}
+
+/// Unfinished SkyJobs that the policy governs, and shares evicted because of it as SkyJobs still record them.
+fn effects(api: &FilterPolicy, jobs: &Store<DeserializeGuard<SkyJob>>) -> (i64, i64) {
+    let policy = sky_convert::policy::policy(api);
+    let by_this = format!("FilterPolicy {}", policy.name);
+    let (mut matched, mut evicted) = (0, 0);
+    for guard in jobs.state() {
+        let Ok(job) = &guard.0 else { continue };
+        if job.namespace().unwrap_or_default() != policy.namespace {
+            continue;
+        }
+        let governed = policy.selector.matches(job.labels());
+        matched += i64::from(governed && !has_ended(job));
+        let evictions = job.status.iter().flat_map(|status| &status.evictions);
+        let of_this = evictions.filter(|eviction| {
+            let words = eviction.message.as_deref().unwrap_or_default();
+            eviction.reason == "FilterPolicy" && words.ends_with(&by_this)
+        });
+        evicted += i64::try_from(of_this.count()).unwrap_or(0);
+    }
+    (matched, evicted)
 }
 
 /// Names of the policy that no SkyCluster has, each once, in order.

@@ -13,10 +13,10 @@ use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
-use sky_convert::job::Defaults;
+use sky_convert::workload::Defaults;
 use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, names};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::fleet::{Fleet, Stir};
 use crate::health::{self, Readiness};
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
+use crate::stores::{Concerned, Stores};
 use crate::{cluster, host, job, leftovers, origin, policy, unsupported};
 
 /// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
@@ -95,6 +96,7 @@ struct Parts {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     stirs: UnboundedReceiver<Stir>,
+    job_calls: (UnboundedSender<ObjectRef<SkyJob>>, UnboundedReceiver<ObjectRef<SkyJob>>),
 }
 
 impl Parts {
@@ -109,12 +111,22 @@ impl Parts {
             fleet,
             board: Arc::new(Board::default()),
             stirs,
+            job_calls: unbounded_channel(),
         }
     }
 
     /// Starts everything on `tasks`: the host's objects are known before anything acts on them.
     async fn start(self, tasks: &TaskTracker, ready: Readiness) -> anyhow::Result<()> {
-        let stores = Stores::fill(tasks, &self.client, &self.board, &self.stop).await?;
+        let concerned = Concerned {
+            board: self.board.clone(),
+            fleet: self.fleet.clone(),
+            jobs: self.job_calls.0.clone(),
+        };
+        let (stores, watches) = Stores::open(&self.client, &concerned, &self.stop);
+        for watch in watches {
+            spawn(tasks, &self.stop, watch);
+        }
+        stores.filled().await?;
         for cluster in stores.clusters.state() {
             self.fleet.register(&cluster.name_any());
         }
@@ -130,21 +142,16 @@ impl Parts {
         let Stores {
             clusters,
             jobs,
-            policies,
+            rules,
+            ..
         } = stores;
         let defaults = Defaults {
             image: self.settings.default_image.clone(),
+            ..Defaults::default()
         };
-        let (job_calls, job_called) = unbounded_channel();
+        let (job_calls, job_called) = self.job_calls;
         let (cluster_calls, cluster_called) = unbounded_channel();
-        let sources = Sources {
-            jobs: jobs.clone(),
-            clusters: clusters.clone(),
-            policies,
-            fleet: fleet.clone(),
-            defaults: defaults.clone(),
-            needs: Default::default(),
-        };
+        let sources = Sources::new(jobs.clone(), rules.clone(), fleet.clone(), defaults.clone());
         let forwarded = forward(self.stirs, job_calls.clone(), cluster_calls, self.board.clone());
         spawn(tasks, stop, forwarded);
         spawn(
@@ -163,7 +170,7 @@ impl Parts {
             self.origin.clone(),
             fleet.clone(),
             self.board.clone(),
-            jobs,
+            jobs.clone(),
         );
         let namespace = &self.settings.namespace;
         spawn(
@@ -171,9 +178,16 @@ impl Parts {
             stop,
             run_clusters(client, namespace, cluster_called, context, stop.clone()),
         );
-        let context = job::Context::new(client.clone(), fleet.clone(), self.board, self.origin, defaults);
+        let context = job::Context::new(
+            client.clone(),
+            fleet.clone(),
+            self.board,
+            rules,
+            self.origin,
+            defaults,
+        );
         spawn(tasks, stop, run_jobs(client, job_called, context, stop.clone()));
-        spawn(tasks, stop, run_policies(client, clusters, stop.clone()));
+        spawn(tasks, stop, run_policies(client, clusters, jobs, stop.clone()));
         spawn(
             tasks,
             stop,
@@ -189,45 +203,6 @@ async fn listeners_end(fleet: Arc<Fleet>, stop: CancellationToken) {
     fleet.ended().await;
 }
 
-/// The host's objects, kept by watches.
-struct Stores {
-    clusters: Store<DeserializeGuard<SkyCluster>>,
-    jobs: Store<DeserializeGuard<SkyJob>>,
-    policies: Store<DeserializeGuard<FilterPolicy>>,
-}
-
-impl Stores {
-    /// Starts the watches on `tasks` and waits until each has listed everything.
-    async fn fill(
-        tasks: &TaskTracker,
-        client: &Client,
-        board: &Arc<Board>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Self> {
-        let stores = Self {
-            clusters: keep(tasks, client, board.clone(), stop),
-            jobs: keep(tasks, client, board.clone(), stop),
-            policies: keep(tasks, client, board.clone(), stop),
-        };
-        stores
-            .clusters
-            .wait_until_ready()
-            .await
-            .context("the watch on SkyClusters ended")?;
-        stores
-            .jobs
-            .wait_until_ready()
-            .await
-            .context("the watch on SkyJobs ended")?;
-        stores
-            .policies
-            .wait_until_ready()
-            .await
-            .context("the watch on FilterPolicies ended")?;
-        Ok(stores)
-    }
-}
-
 /// Runs `work`. It ends by itself only by a fault, a panic among them: then everything stops, and the process with it,
 /// rather than going on without a part.
 fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
@@ -240,42 +215,6 @@ fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output
         }
         drop(guard);
     });
-}
-
-/// Keeps all objects of a kind, and wakes the scheduler at each change.
-fn keep<K>(
-    tasks: &TaskTracker,
-    client: &Client,
-    board: Arc<Board>,
-    stop: &CancellationToken,
-) -> Store<DeserializeGuard<K>>
-where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, writer) = reflector::store::<DeserializeGuard<K>>();
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .touched_objects();
-    let stopped = stop.clone();
-    spawn(tasks, stop, async move {
-        let listen = events.for_each(|event| {
-            if let Err(error) = event {
-                tracing::warn!(kind = %K::kind(&()), %error, "watch on the host interrupted");
-            }
-            board.wake();
-            future::ready(())
-        });
-        tokio::select! { () = listen => {}, () = stopped.cancelled() => {} }
-    });
-    store
 }
 
 /// Passes on what members say: to jobs at once, to clusters gathered, and to the scheduler.
@@ -357,6 +296,7 @@ fn run_clusters(
 fn run_policies(
     client: &Client,
     clusters: Store<DeserializeGuard<SkyCluster>>,
+    jobs: Store<DeserializeGuard<SkyJob>>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let api: Api<DeserializeGuard<FilterPolicy>> = Api::all(client.clone());
@@ -366,6 +306,7 @@ fn run_policies(
     let context = policy::Context {
         client: client.clone(),
         clusters,
+        jobs,
     };
     // A cluster that comes or goes changes which names are unknown.
     let all = move |_: SkyCluster| -> Vec<ObjectRef<DeserializeGuard<FilterPolicy>>> {

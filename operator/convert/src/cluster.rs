@@ -1,6 +1,7 @@
 //! SkyCluster as core sees it, and nodes as a SkyCluster's status shows them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use sky_core::cluster::{Cluster, Effect, Health, Manager, Node, Taint};
@@ -39,23 +40,23 @@ pub fn cluster(api: &SkyCluster) -> Cluster {
         value: taint.value.clone().unwrap_or_default(),
         effect: crate::selector::effect(taint.effect),
     });
-    let going = api.metadata.deletion_timestamp.is_some();
     Cluster {
-        name,
+        name: name.into(),
         manager,
-        labels,
+        labels: labels.into(),
         taints: taints.collect(),
-        unschedulable: going || api.spec.unschedulable.unwrap_or(false),
+        leaving: api.metadata.deletion_timestamp.is_some(),
+        unschedulable: api.spec.unschedulable.unwrap_or(false),
         health: Health::NotReady {
             reason: "NotConnected".into(),
             message: "not connected yet".into(),
         },
-        nodes: None,
+        room: None,
     }
 }
 
 /// Puts what `nodes` add up to into `status`: counts, sums and shapes.
-pub fn describe(nodes: &[Node], status: &mut SkyClusterStatus) {
+pub fn describe(nodes: &[Arc<Node>], status: &mut SkyClusterStatus) {
     let sum = |part: fn(&Node) -> &Resources, which: fn(&Node) -> bool| {
         let mut total = Resources::default();
         nodes
@@ -75,7 +76,7 @@ pub fn describe(nodes: &[Node], status: &mut SkyClusterStatus) {
 }
 
 /// Equal schedulable nodes merged, those with most free first.
-fn shapes(nodes: &[Node]) -> Vec<((i64, i64), NodeShape)> {
+fn shapes(nodes: &[Arc<Node>]) -> Vec<((i64, i64), NodeShape)> {
     let mut shapes: Vec<((i64, i64), NodeShape)> = Vec::new();
     for node in nodes.iter().filter(|node| node.ready && !node.unschedulable) {
         let shape = shape(node);
@@ -180,7 +181,7 @@ mod tests {
         cordoned.unschedulable = true;
         let mut status = SkyClusterStatus::default();
         describe(
-            &[node("a", 500), node("b", 2000), node("c", 2000), cordoned],
+            &[node("a", 500), node("b", 2000), node("c", 2000), cordoned].map(Arc::new),
             &mut status,
         );
         let counts: Vec<i64> = status.node_shapes.iter().map(|shape| shape.count).collect();

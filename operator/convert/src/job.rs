@@ -1,30 +1,25 @@
 //! SkyJob as core sees it: the workload to schedule, the facts to plan by, and the shares to dispatch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
+use sky_core::accelerator;
+use sky_core::cluster::Node;
 use sky_core::job::{Facts, Finished, Refused};
 use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::Counts;
 use sky_core::placement::PlacedShare;
-use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share, ShareKey, Stamp};
-use sky_core::workload::{Kind, Needs, Preference, Workload};
+use sky_core::share::{Accelerator, Program, Retry, Share, ShareKey, Stamp};
+use sky_core::workload::{Kind, Workload};
 use sky_crds::job::RestartPolicy;
 use sky_crds::names;
-use sky_crds::placement::Placement;
 use sky_crds::scalar::Count;
-use sky_crds::workload::{OnClusterLost, WorkloadSpec};
 use sky_crds::{SkyJob, SkyJobSpec};
 
-use crate::{resources, selector, status, template};
-
-/// What the operator adds where a spec is silent.
-#[derive(Clone, Debug)]
-pub struct Defaults {
-    /// Image of a container that names none.
-    pub image: String,
-}
+use crate::workload::{self, Defaults, invalid};
+use crate::{eviction, placement, resources, status};
 
 /// A SkyJob whose spec can be carried out.
 #[derive(Clone, Debug)]
@@ -35,6 +30,8 @@ pub struct Job {
     pub program: Program,
     /// What happens when a replica fails.
     pub retry: Retry,
+    /// Seconds in which a share must start its first replica; 0: any time.
+    pub pending_timeout: i64,
     /// The run that is or is to be carried out: see `present_run`.
     pub run: String,
     /// Hash of all of the spec that a run depends on.
@@ -51,34 +48,25 @@ pub struct Job {
 /// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
 pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let spec = &job.spec;
-    refuse_unsupported(spec)?;
+    workload::refuse_unsupported(&spec.workload)?;
     let replicas = replicas(spec)?;
-    let (program, needs) = program(&spec.workload, defaults)?;
-    let placement = spec.workload.placement.clone().unwrap_or_default();
+    let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
     let metadata = &job.metadata;
     let workload = Workload {
-        kind: Kind::SkyJob,
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
-        uid: metadata.uid.clone().unwrap_or_default(),
-        labels: metadata.labels.clone().unwrap_or_default(),
-        created: metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(0, |time| time.0.as_second()),
-        priority: spec.workload.priority.unwrap_or(0),
         replicas,
         gang: spec.gang.unwrap_or(true),
-        needs,
-        filters: placement.filters.iter().map(selector::filter).collect(),
-        preferences: preferences(&placement),
-        tolerations: placement.tolerations.iter().map(selector::toleration).collect(),
+        ..workload::workload(Kind::SkyJob, metadata, &spec.workload, needs)
     };
+    workload::check_spread(&workload)?;
     let limit = i64::from(spec.backoff_limit.unwrap_or(0));
     let restart = restart_policy(spec)?;
     Ok(Job {
         workload,
         program,
+        pending_timeout: spec
+            .workload
+            .pending_timeout_seconds
+            .unwrap_or(defaults.pending_timeout),
         retry: match restart {
             RestartPolicy::OnFailure => Retry::Restart(limit),
             RestartPolicy::Never => Retry::Replace(limit),
@@ -87,61 +75,6 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
         spec_hash: spec_hash(spec),
         labels: copied(metadata.labels.as_ref()),
         annotations: copied(metadata.annotations.as_ref()),
-    })
-}
-
-fn preferences(placement: &Placement) -> Vec<Preference> {
-    let each = placement.preferences.iter();
-    each.map(|p| Preference {
-        selector: selector::preference(p),
-        weight: p.weight,
-    })
-    .collect()
-}
-
-fn invalid(message: String) -> Refused {
-    Refused {
-        reason: "InvalidSpec".into(),
-        message,
-    }
-}
-
-/// Fields whose behaviour is not there yet are refused, never ignored.
-fn refuse_unsupported(spec: &SkyJobSpec) -> Result<(), Refused> {
-    let workload = &spec.workload;
-    let spread = workload
-        .placement
-        .as_ref()
-        .and_then(|placement| placement.spread.as_ref());
-    let fields = [
-        (
-            "pendingTimeoutSeconds",
-            workload
-                .pending_timeout_seconds
-                .is_some_and(|seconds| seconds > 0),
-        ),
-        (
-            "onClusterLost: Reschedule",
-            workload.on_cluster_lost == Some(OnClusterLost::Reschedule),
-        ),
-        ("followConfig: true", workload.follow_config == Some(true)),
-        ("overrides", !workload.overrides.is_empty()),
-        ("slurm", workload.slurm.is_some()),
-        ("placement.spread", spread.is_some()),
-        ("gang: false", spec.gang == Some(false)),
-    ];
-    let refused: Vec<&str> = fields
-        .iter()
-        .filter(|(_, given)| *given)
-        .map(|(name, _)| *name)
-        .collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let message = format!("spec.{} is not supported yet; remove it", refused.join(", spec."));
-    Err(Refused {
-        reason: "NotSupported".into(),
-        message,
     })
 }
 
@@ -179,66 +112,6 @@ fn replicas(spec: &SkyJobSpec) -> Result<i64, Refused> {
     };
     let in_range = number.filter(|number| (1..=100_000).contains(number));
     in_range.ok_or_else(|| invalid("spec.replicas: must be a whole number from 1 to 100000".into()))
-}
-
-fn program(spec: &WorkloadSpec, defaults: &Defaults) -> Result<(Program, Needs), Refused> {
-    if let Some(given) = &spec.template {
-        if !spec.resources.is_empty() {
-            let words =
-                "spec.resources: not beside spec.template; give each container its resources in the template";
-            return Err(invalid(words.into()));
-        }
-        let needs = template::needs(given).map_err(|error| invalid(error.to_string()))?;
-        return Ok((Program::Template(given.clone()), needs));
-    }
-    if let Some(variable) = spec.env.iter().find(|variable| variable.name.starts_with("SKY_")) {
-        return Err(invalid(format!(
-            "spec.env: {} is set by Sky Manager; use a name without SKY_",
-            variable.name
-        )));
-    }
-    let asked = resources::parse(&spec.resources).map_err(|error| match error {
-        resources::ResourceError::NotSupported(_) => Refused {
-            reason: "NotSupported".into(),
-            message: error.to_string(),
-        },
-        _ => invalid(error.to_string()),
-    })?;
-    let entry = match &spec.run {
-        Some(script) => Entry::Script(script.clone()),
-        None => Entry::Command {
-            command: spec.command.clone(),
-            args: spec.args.clone(),
-        },
-    };
-    let container = Container {
-        image: spec.image.clone().unwrap_or_else(|| defaults.image.clone()),
-        pull_policy: spec.image_pull_policy.map(|policy| format!("{policy:?}")),
-        pull_secrets: spec
-            .image_pull_secrets
-            .iter()
-            .map(|secret| secret.name.clone())
-            .collect(),
-        service_account: spec.service_account_name.clone(),
-        entry,
-        env: spec.env.iter().map(env).collect(),
-        ports: spec.ports.iter().map(|port| json!(port)).collect(),
-    };
-    Ok((
-        Program::Container(container),
-        Needs {
-            resources: asked,
-            ..Needs::default()
-        },
-    ))
-}
-
-fn env(variable: &sky_crds::workload::EnvVar) -> (String, EnvValue) {
-    let value = match &variable.value_from {
-        Some(source) => EnvValue::From(source.clone()),
-        None => EnvValue::Literal(variable.value.clone().unwrap_or_default()),
-    };
-    (variable.name.clone(), value)
 }
 
 /// Hash of the spec without the fields that may change during a run.
@@ -280,7 +153,7 @@ pub fn present_run(job: &SkyJob) -> String {
 #[must_use]
 pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
     let stored = job.status.clone().unwrap_or_default();
-    let placement = stored.placement.as_ref().map(status::placement);
+    let placement = stored.placement.as_ref().map(placement::from_api);
     let counts = stored.clusters.iter().map(|cluster| {
         let counts = Counts {
             pending: cluster.pending,
@@ -291,12 +164,6 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         (cluster.cluster.clone(), counts)
     });
     let recorded: BTreeMap<String, Counts> = counts.collect();
-    let seen = |counts: &Counts| counts.running + counts.succeeded + counts.failed > 0;
-    let seen: BTreeSet<String> = recorded
-        .iter()
-        .filter(|(_, c)| seen(c))
-        .map(|(name, _)| name.clone())
-        .collect();
     Facts {
         generation: job.metadata.generation.unwrap_or(0),
         deleting: job.metadata.deletion_timestamp.is_some(),
@@ -318,10 +185,19 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
             .placement
             .as_ref()
             .map_or(0, |placement| placement.revision),
+        gang: job.spec.gang.unwrap_or(true),
+        limit: i64::from(job.spec.backoff_limit.unwrap_or(0)),
+        pending_timeout: parsed.map_or(0, |parsed| parsed.pending_timeout),
+        unplaced: placement
+            .as_ref()
+            .map(|placement| placement.unplaced.clone())
+            .unwrap_or_default(),
         placement: placement.filter(|placement| !placement.shares.is_empty()),
+        evictions: stored.evictions.iter().map(eviction::from_api).collect(),
+        cool_downs: stored.cool_downs.iter().map(eviction::cool_down_from_api).collect(),
+        was_suspended: holds(&stored, "Suspended"),
         start: stored.start_time.as_ref().map(|time| time.0.as_second()),
         finished: finished(&stored),
-        seen,
         recorded,
     }
 }
@@ -334,23 +210,35 @@ pub fn has_ended(job: &SkyJob) -> bool {
         .is_some_and(|stored| finished(stored).is_some())
 }
 
+fn holds(stored: &sky_crds::SkyJobStatus, kind: &str) -> bool {
+    let mut conditions = stored.conditions.iter();
+    conditions.any(|condition| condition.type_ == kind && condition.status == "True")
+}
+
 fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
-    let holds = |kind: &str| {
-        stored
-            .conditions
-            .iter()
-            .any(|c| c.type_ == kind && c.status == "True")
-    };
     let at = stored.completion_time.as_ref().map(|time| time.0.as_second());
-    let complete = holds("Complete");
-    (complete || holds("Failed")).then(|| Finished {
+    let complete = holds(stored, "Complete");
+    (complete || holds(stored, "Failed")).then(|| Finished {
         complete,
         at,
         record: status::from_api(stored),
     })
 }
 
-/// The share of `job` that `placed` says, as its member is to create it: running, and not known to be there yet.
+/// What the replicas of `job` ask for as accelerators, by the names that these nodes have for it; `None` when they ask
+/// for none, or no node has such.
+#[must_use]
+pub fn accelerator(job: &Job, nodes: &[Arc<Node>]) -> Option<Accelerator> {
+    let need = job.workload.needs.accelerator.as_ref()?;
+    Some(Accelerator {
+        resource: accelerator::resource(nodes, need)?.to_owned(),
+        count: need.count,
+        models: accelerator::models(nodes, need),
+    })
+}
+
+/// The share of `job` that `placed` says, as its member is to create it: running, not known to be there yet, and without
+/// accelerators, which each member names in its own way.
 #[must_use]
 pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
     let workload = &job.workload;
@@ -381,7 +269,8 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
         annotations: job.annotations.clone(),
         program: job.program.clone(),
         requests: workload.needs.resources.clone(),
-        retry: job.retry,
+        accelerator: None,
+        retry: job.retry.less(placed.interruptions),
     }
 }
 

@@ -3,10 +3,15 @@
 //! Fed with objects of the host; sky-core decides on the result. What cannot be carried out is found here and named.
 
 pub mod cluster;
+pub mod deployment;
+pub mod eviction;
 pub mod job;
+pub mod namespace;
 pub mod original;
+pub mod placement;
 pub mod policy;
 pub mod resources;
 pub mod selector;
 pub mod status;
 pub mod template;
+pub mod workload;

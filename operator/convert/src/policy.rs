@@ -1,5 +1,7 @@
 //! FilterPolicy as core sees it.
 
+use std::collections::BTreeMap;
+
 use sky_core::labels::Selector;
 use sky_core::workload::{Policy, PolicyRule};
 use sky_crds::FilterPolicy;
@@ -41,6 +43,19 @@ pub fn policy(api: &FilterPolicy) -> Policy {
         selector: governs,
         rule,
     }
+}
+
+/// Policies by namespace, as a snapshot holds them.
+#[must_use]
+pub fn by_namespace(policies: impl IntoIterator<Item = Policy>) -> BTreeMap<String, Vec<Policy>> {
+    let mut all: BTreeMap<String, Vec<Policy>> = BTreeMap::new();
+    for policy in policies {
+        all.entry(policy.namespace.clone()).or_default().push(policy);
+    }
+    for policies in all.values_mut() {
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    all
 }
 
 /// A policy that could not be parsed: it refuses every workload of its namespace.

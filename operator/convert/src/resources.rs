@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sky_core::quantity::{self, QuantityError};
+use sky_core::accelerator;
 use sky_core::resources::Resources;
+use sky_core::workload::AcceleratorNeed;
 use sky_crds::scalar::Amount;
 use thiserror::Error;
 
@@ -25,25 +27,42 @@ pub enum ResourceError {
     /// Two spellings of one resource.
     #[error("spec.resources: {0} and {1} are the same resource; give one of them")]
     Twice(String, String),
-    /// Not offered yet.
+    /// Accelerators asked for in two ways: a node has one model, so that no node would do.
+    #[error("spec.resources: {0} and {1} both ask for accelerators; give one of them")]
+    TwoAccelerators(String, String),
+    /// A model that no node can have.
     #[error(
-        "spec.resources.{0} is not supported yet; name the extended resource of the nodes, such as nvidia.com/gpu"
+        "spec.resources.{0}: is neither cpu, memory, gpu nor a model of accelerators, such as A100; \
+         write an extended resource with its domain, such as example.com/fpga"
     )]
-    NotSupported(String),
+    NoModel(String),
+}
+
+/// What one replica asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// By the names that nodes use.
+    pub resources: Resources,
+    /// Accelerators by model, or of any model.
+    pub accelerator: Option<AcceleratorNeed>,
 }
 
 /// Millicores that a SkyJob replica asks for when it says nothing.
 pub const JOB_CPU: i64 = 1000;
+/// Millicores that a SkyDeployment replica asks for when it says nothing.
+pub const DEPLOYMENT_CPU: i64 = 500;
 /// Bytes of memory that a replica asks for when it says nothing.
 pub const MEMORY: i64 = 128 << 20;
 
-/// What one replica asks for. Memory without a unit is MiB; cpu without one is cores.
+/// What one replica asks for, `cpu_default` millicores if it does not say. Memory without a unit is MiB; cpu without one
+/// is cores.
 ///
 /// # Errors
 /// For the first key that is refused, by name.
-pub fn parse(asked: &BTreeMap<String, Amount>) -> Result<Resources, ResourceError> {
+pub fn parse(asked: &BTreeMap<String, Amount>, cpu_default: i64) -> Result<Asked, ResourceError> {
     let mut resources = Resources::default();
     let (mut cpu, mut memory) = (None, None);
+    let mut accelerator: Option<(String, AcceleratorNeed)> = None;
     for (name, amount) in asked {
         let text = text(name, amount)?;
         let quantity = |parsed: Result<i64, QuantityError>| {
@@ -63,22 +82,50 @@ pub fn parse(asked: &BTreeMap<String, Amount>) -> Result<Resources, ResourceErro
                 set(&mut memory, name, quantity(quantity::units(&amount))?)?;
             }
             "ephemeral-storage" => {
-                resources
-                    .extended
-                    .insert(name.clone(), quantity(quantity::units(&text))?);
+                let amount = quantity(quantity::units(&text))?;
+                resources.extended.insert("ephemeral-storage".into(), amount);
             }
             _ if name.contains('/') || name.starts_with("hugepages-") => {
-                resources
-                    .extended
-                    .insert(name.clone(), quantity(quantity::units(&text))?);
+                let amount = quantity(quantity::units(&text))?;
+                resources.extended.insert(name.clone(), amount);
             }
-            _ => return Err(ResourceError::NotSupported(name.clone())),
+            alias => {
+                let model = model(name, alias)?;
+                let count = quantity(quantity::units(&text))?;
+                if let Some((other, _)) = &accelerator {
+                    return Err(ResourceError::TwoAccelerators(other.clone(), name.clone()));
+                }
+                accelerator = Some((name.clone(), AcceleratorNeed { model, count }));
+            }
         }
     }
-    resources.cpu = cpu.map_or(JOB_CPU, |(_, amount)| amount);
+    resources.cpu = cpu.map_or(cpu_default, |(_, amount)| amount);
     resources.memory = memory.map_or(MEMORY, |(_, amount)| amount);
     resources.extended.retain(|_, amount| *amount > 0);
-    Ok(resources)
+    let accelerator = accelerator.filter(|(_, need)| need.count > 0);
+    let named = resources.extended.keys().find(|name| accelerator::is_accelerator(name));
+    if let (Some((alias, _)), Some(named)) = (&accelerator, named) {
+        return Err(ResourceError::TwoAccelerators(named.clone(), alias.clone()));
+    }
+    Ok(Asked {
+        resources,
+        accelerator: accelerator.map(|(_, need)| need),
+    })
+}
+
+/// The model that the key `name` (`alias` in lower case) asks for; `None`: any.
+fn model(name: &str, alias: &str) -> Result<Option<String>, ResourceError> {
+    match alias {
+        "gpu" | "gpus" => Ok(None),
+        // What else Kubernetes counts by such a name, or users confuse with it, is no model.
+        "pods" | "storage" | "mem" | "ram" | "core" | "cores" | "disk" | "replicas" => {
+            Err(ResourceError::NoModel(name.to_owned()))
+        }
+        _ if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) => {
+            Err(ResourceError::NoModel(name.to_owned()))
+        }
+        _ => Ok(Some(name.to_owned())),
+    }
 }
 
 fn set(slot: &mut Option<(String, i64)>, name: &str, amount: i64) -> Result<(), ResourceError> {
@@ -106,8 +153,8 @@ mod tests {
 
     fn check(asked: Value, expect: Result<(i64, i64), &str>) {
         let asked: BTreeMap<String, Amount> = serde_json::from_value(asked).expect("a map");
-        let answer = parse(&asked)
-            .map(|r| (r.cpu, r.memory >> 20))
+        let answer = parse(&asked, JOB_CPU)
+            .map(|asked| (asked.resources.cpu, asked.resources.memory >> 20))
             .map_err(|error| error.to_string());
         match (answer, expect) {
             (Ok(answer), Ok(expect)) => assert_eq!(answer, expect, "{asked:?}"),
@@ -134,15 +181,35 @@ mod tests {
         check(json!({"cpu": true}), Err("spec.resources.cpu: must be a number"));
         check(json!({"cpu": "-1"}), Err("must not be negative"));
         check(json!({"memory": "99999999Ei"}), Err("too large"));
+        check(json!({"ram": 1}), Err("spec.resources.ram: is neither cpu, memory, gpu"));
         check(
-            json!({"A100": 1}),
-            Err("not supported yet; name the extended resource"),
+            json!({"A100": 1, "gpu": 1}),
+            Err("A100 and gpu both ask for accelerators; give one"),
+        );
+        check(
+            json!({"amd.com/gpu": 1, "gpu": 1}),
+            Err("amd.com/gpu and gpu both ask for accelerators"),
         );
     }
 
     #[test]
     fn extended_resources_pass_through() {
         let asked = BTreeMap::from([("nvidia.com/gpu".to_owned(), Amount::from(2))]);
-        assert_eq!(parse(&asked).map(|r| r.extended["nvidia.com/gpu"]), Ok(2));
+        let asked = parse(&asked, JOB_CPU).expect("resources");
+        assert_eq!(asked.resources.extended["nvidia.com/gpu"], 2);
+        assert_eq!(asked.accelerator, None);
+    }
+
+    #[test]
+    fn accelerators_are_asked_for_by_any_name_or_by_model() {
+        let need = |asked: Value| {
+            let asked: BTreeMap<String, Amount> = serde_json::from_value(asked).expect("a map");
+            let asked = parse(&asked, JOB_CPU).expect("resources");
+            asked.accelerator.map(|need| (need.model, need.count))
+        };
+        assert_eq!(need(json!({"gpu": 1})), Some((None, 1)));
+        assert_eq!(need(json!({"GPUs": "2"})), Some((None, 2)));
+        assert_eq!(need(json!({"A100": 2})), Some((Some("A100".into()), 2)));
+        assert_eq!(need(json!({"gpu": 0})), None);
     }
 }

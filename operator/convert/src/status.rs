@@ -5,16 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, 
 use sky_core::Seconds;
 use sky_core::job::{ClusterStatus, Condition, Phase, Run, Status, Totals};
 use sky_core::observation::{Counts, Trouble};
-use sky_core::placement::{PlacedShare, Placement};
 use sky_crds::SkyJobStatus;
 use sky_crds::bounds::MAX_SUMMARY;
 use sky_crds::job::Run as ApiRun;
-use sky_crds::status::{
-    ClusterCounts, ClusterDiagnosis, ClusterReplicas, PlacementStatus, Share, Totals as ApiTotals,
-};
+use sky_crds::status::{ClusterCounts, ClusterDiagnosis, Totals as ApiTotals};
+
+use crate::{eviction, placement};
 
 /// Longest message of a condition that is written, in characters.
-const LONGEST_MESSAGE: usize = 1024;
+pub(crate) const LONGEST_MESSAGE: usize = 1024;
 
 /// The API's status for `wanted`: what `stored` has and we do not decide here is kept, conditions keep the time of
 /// their last transition.
@@ -28,7 +27,7 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
             .iter()
             .map(|c| condition(c, wanted.generation, &stored.conditions, now))
             .collect(),
-        placement: wanted.placement.as_ref().map(placement_to_api),
+        placement: wanted.placement.as_ref().map(placement::to_api),
         clusters: wanted.clusters.iter().map(cluster_to_api).collect(),
         totals: Some(totals_to_api(wanted)),
         summary: wanted
@@ -37,8 +36,8 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
             .map(|placement| cut(&placement.summary(), MAX_SUMMARY))
             .filter(|s| !s.is_empty()),
         diagnosis: diagnosis(wanted),
-        cool_downs: stored.cool_downs.clone(),
-        evictions: stored.evictions.clone(),
+        cool_downs: wanted.cool_downs.iter().filter_map(eviction::cool_down_to_api).collect(),
+        evictions: wanted.evictions.iter().filter_map(eviction::to_api).collect(),
         runs: wanted.runs.iter().map(run_to_api).collect(),
         start_time: wanted.start.and_then(time),
         completion_time: wanted.completion.and_then(time),
@@ -54,7 +53,7 @@ pub fn from_api(stored: &SkyJobStatus) -> Option<Status> {
         generation,
         phase: phase(stored.phase.as_deref().unwrap_or_default()),
         conditions: stored.conditions.iter().filter_map(condition_from_api).collect(),
-        placement: stored.placement.as_ref().map(placement),
+        placement: stored.placement.as_ref().map(placement::from_api),
         clusters: stored.clusters.iter().map(cluster_from_api).collect(),
         totals: Totals {
             replicas: totals.replicas,
@@ -67,6 +66,8 @@ pub fn from_api(stored: &SkyJobStatus) -> Option<Status> {
             unknown: totals.unknown,
         },
         diagnosis: stored.diagnosis.iter().map(diagnosis_from_api).collect(),
+        evictions: stored.evictions.iter().map(eviction::from_api).collect(),
+        cool_downs: stored.cool_downs.iter().map(eviction::cool_down_from_api).collect(),
         runs: stored.runs.iter().map(run).collect(),
         start: stored.start_time.as_ref().map(|time| time.0.as_second()),
         completion: stored.completion_time.as_ref().map(|time| time.0.as_second()),
@@ -99,7 +100,7 @@ pub fn transition(
 
 /// A reason as the API takes it: letters and digits, a letter first. A member's own reason may be anything, and one
 /// that is refused would cost the whole status.
-fn code(reason: &str) -> String {
+pub(crate) fn code(reason: &str) -> String {
     let kept: String = reason
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -112,7 +113,7 @@ fn code(reason: &str) -> String {
     }
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
@@ -161,49 +162,8 @@ fn phase(text: &str) -> Phase {
         .unwrap_or_default()
 }
 
-fn time(seconds: Seconds) -> Option<Time> {
+pub(crate) fn time(seconds: Seconds) -> Option<Time> {
     Timestamp::from_second(seconds).ok().map(Time)
-}
-
-fn placement_to_api(placement: &Placement) -> PlacementStatus {
-    let shares = placement.shares.iter().map(|share| Share {
-        id: share.id.clone(),
-        cluster: share.cluster.clone(),
-        replicas: share.replicas,
-        ranks: Some(share.ranks.to_string()),
-        attempt: share.attempt,
-    });
-    let clusters = placement.by_cluster().into_iter();
-    PlacementStatus {
-        revision: placement.revision,
-        shares: shares.collect(),
-        clusters: clusters
-            .map(|(cluster, replicas)| ClusterReplicas {
-                cluster: cluster.into(),
-                replicas,
-            })
-            .collect(),
-    }
-}
-
-/// A stored placement. Ranks that cannot be read are nobody's: such a share has none.
-#[must_use]
-pub fn placement(api: &PlacementStatus) -> Placement {
-    let shares = api.shares.iter().map(|share| PlacedShare {
-        id: share.id.clone(),
-        cluster: share.cluster.clone(),
-        replicas: share.replicas,
-        ranks: share
-            .ranks
-            .as_deref()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default(),
-        attempt: share.attempt,
-    });
-    Placement {
-        revision: api.revision,
-        shares: shares.collect(),
-    }
 }
 
 fn cluster_to_api(cluster: &ClusterStatus) -> ClusterCounts {
@@ -297,6 +257,7 @@ pub fn run(api: &ApiRun) -> Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sky_core::eviction::{CoolDown, Eviction};
 
     fn sample() -> Status {
         Status {
@@ -308,7 +269,7 @@ mod tests {
                 reason: "Placed".into(),
                 message: "placed on a:2".into(),
             }],
-            placement: Some(Placement::of_all(1, &[("a".into(), 2)])),
+            placement: Some(sky_core::placement::Placement::of_all(1, &[("a".into(), 2)])),
             clusters: vec![ClusterStatus {
                 cluster: "a".into(),
                 replicas: 2,
@@ -335,6 +296,19 @@ mod tests {
                 unknown: 0,
             },
             diagnosis: vec![],
+            evictions: vec![Eviction {
+                cluster: "b".into(),
+                replicas: 2,
+                reason: "FilterPolicy".into(),
+                message: "excluded by FilterPolicy p".into(),
+                at: 5,
+                attempt: 1,
+            }],
+            cool_downs: vec![CoolDown {
+                cluster: "b".into(),
+                until: 400,
+                count: 1,
+            }],
             runs: vec![Run {
                 id: String::new(),
                 outcome: "Running".into(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::labels::Labels;
 use crate::resources::Resources;
+use crate::room::Room;
 
 /// What runs a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,20 +35,25 @@ pub enum Health {
 #[derive(Clone, Debug)]
 pub struct Cluster {
     /// SkyCluster name.
-    pub name: String,
+    pub name: Arc<str>,
     /// What runs it.
     pub manager: Manager,
     /// The SkyCluster's labels and the two that every cluster counts as carrying.
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// The SkyCluster's taints.
     pub taints: Vec<Taint>,
     /// Cordoned.
     pub unschedulable: bool,
+    /// Its SkyCluster is being deleted: no new shares, and what is there goes.
+    pub leaving: bool,
     /// Whether it can be used.
     pub health: Health,
-    /// Its nodes; `None` before it has reported them.
-    pub nodes: Option<Arc<Vec<Node>>>,
+    /// The room on its nodes; `None` before it has reported them.
+    pub room: Option<Arc<Room>>,
 }
+
+/// Nodes by name. Shared, so that a look at them costs nothing and a change of one copies no other.
+pub type Nodes = Arc<Vec<Arc<Node>>>;
 
 /// One node of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,18 +129,6 @@ pub fn untolerated<'t>(taints: &'t [Taint], tolerations: &[Toleration]) -> Optio
     taints
         .iter()
         .find(|taint| !tolerations.iter().any(|toleration| toleration.tolerates(taint)))
-}
-
-impl Cluster {
-    /// Sum over its nodes of what `part` picks.
-    #[must_use]
-    pub fn sum(&self, part: impl Fn(&Node) -> &Resources) -> Resources {
-        let mut total = Resources::default();
-        for node in self.nodes.iter().flat_map(|nodes| nodes.iter()) {
-            total.add(part(node));
-        }
-        total
-    }
 }
 
 #[cfg(test)]

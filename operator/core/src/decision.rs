@@ -1,8 +1,12 @@
 //! The answer of a decision and its diagnosis, and the one line that sums it up. Read by conditions and the plugin.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::plugin::Refusal;
+
+/// Clusters with room that a message names at most.
+const MOST_NAMED: usize = 8;
 
 /// What one decision came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,27 +32,34 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Cluster name.
-    pub cluster: String,
+    pub cluster: Arc<str>,
     /// The plugin that refused it and why; `None`: feasible.
-    pub refusal: Option<(&'static str, Refusal)>,
+    pub refusal: Option<(Arc<str>, Refusal)>,
     /// Replicas it can take now, at most those asked for.
     pub fit: i64,
     /// 0..100, from preferences.
     pub weight: i32,
-    /// Scores by plugin.
-    pub scores: Vec<(&'static str, i64)>,
+    /// Sum of the points below times their plugins' weights.
+    pub score: i64,
+    /// Points by plugin.
+    pub scores: Vec<Points>,
 }
 
-impl Verdict {
-    /// Sum of scores.
-    #[must_use]
-    pub fn score(&self) -> i64 {
-        self.scores.iter().map(|(_, score)| score).sum()
-    }
+/// What one plugin gave a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Points {
+    /// The plugin.
+    pub plugin: Arc<str>,
+    /// 0..100.
+    pub points: i64,
+    /// What they are multiplied with.
+    pub weight: i64,
+    /// What the plugin has to say about them.
+    pub note: Option<Arc<str>>,
 }
 
-/// `0/4 clusters: 2 insufficient cpu, 1 cordoned`; with some feasible: `3 of 4 replicas fit (c1:2,c2:1), 1 cluster
-/// cordoned`.
+/// `0/4 clusters: 2 insufficient cpu, 1 cordoned`; with some feasible: `3 of 4 replicas fit (c1:2,c2:1); other
+/// clusters: 1 cordoned`.
 #[must_use]
 pub fn summary(verdicts: &[Verdict], replicas: i64) -> String {
     if verdicts.is_empty() {
@@ -56,7 +67,7 @@ pub fn summary(verdicts: &[Verdict], replicas: i64) -> String {
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, refusal) in verdicts.iter().filter_map(|verdict| verdict.refusal.as_ref()) {
-        *counts.entry(&refusal.message).or_default() += 1;
+        *counts.entry(refusal.message.as_str()).or_default() += 1;
     }
     let mut reasons: Vec<(&str, usize)> = counts.into_iter().collect();
     reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
@@ -72,11 +83,16 @@ pub fn summary(verdicts: &[Verdict], replicas: i64) -> String {
     if feasible.is_empty() {
         return format!("0/{} clusters: {reasons}", verdicts.len());
     }
-    let room = feasible
-        .iter()
+    let named = feasible.iter().take(MOST_NAMED);
+    let mut room: Vec<String> = named
         .map(|verdict| format!("{}:{}", verdict.cluster, verdict.fit))
-        .collect::<Vec<_>>();
-    let total: i64 = feasible.iter().map(|verdict| verdict.fit).sum();
+        .collect();
+    if feasible.len() > MOST_NAMED {
+        room.push(format!("{} more", feasible.len() - MOST_NAMED));
+    }
+    let total = feasible
+        .iter()
+        .fold(0_i64, |sum, verdict| sum.saturating_add(verdict.fit));
     let head = format!(
         "{} of {replicas} replicas fit ({})",
         total.min(replicas),

@@ -3,8 +3,10 @@
 //! No Kubernetes, no I/O, no clock, no environment: everything comes in as values, time included. sky-convert makes
 //! those values from API objects, sky-member from what members say; sky-operator and the plugin call in.
 
+pub mod accelerator;
 pub mod cluster;
 pub mod decision;
+pub mod eviction;
 pub mod fit;
 pub mod job;
 pub mod labels;
@@ -19,9 +21,11 @@ pub mod quantity;
 pub mod queue;
 pub mod ranks;
 pub mod resources;
+pub mod room;
 pub mod schedule;
 pub mod share;
 pub mod snapshot;
+pub mod spread;
 pub mod workload;
 
 /// Seconds since 1970-01-01T00:00:00Z.

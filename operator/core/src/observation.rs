@@ -1,6 +1,8 @@
 //! What a member says: its nodes, its shares, and what changed. The words between sky-member and everybody else.
 
+use crate::Seconds;
 use crate::cluster::Node;
+use crate::ranks::Ranks;
 use crate::share::{ShareKey, Stamp};
 
 /// What a member says about one share.
@@ -18,8 +20,14 @@ pub struct Observation {
     pub counts: Counts,
     /// Replicas that are on a node or have ended: the rest still needs its reservation.
     pub settled: i64,
-    /// Whether any container of it has ever started, as far as is known.
-    pub started: bool,
+    /// Whether any container of it has ever started.
+    pub started: Started,
+    /// Indexes of the share's replicas that have succeeded.
+    pub done: Ranks,
+    /// Replicas that still take room or may still run something, those on their way out included.
+    pub active: i64,
+    /// Since when it is a tombstone: inert for good, it only keeps its name taken.
+    pub tombstone: Option<Seconds>,
     /// Held back.
     pub suspended: bool,
     /// On its way out.
@@ -28,6 +36,18 @@ pub struct Observation {
     pub end: Option<End>,
     /// What keeps its replicas from running, or made them fail.
     pub trouble: Option<Trouble>,
+}
+
+/// Whether a replica has ever started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Started {
+    /// None has.
+    #[default]
+    No,
+    /// One has.
+    Yes,
+    /// Replicas went unseen: it cannot be known any more.
+    Unknown,
 }
 
 /// Replicas by what they are doing.

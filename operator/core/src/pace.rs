@@ -103,11 +103,16 @@ pub fn urgency(stored: &Status, wanted: &Status) -> Option<Urgency> {
         .iter()
         .any(|condition| condition.kind == "Scheduled");
     let waits = stored.phase == Phase::Queued && wanted.phase == Phase::Queued;
-    if !respecified && answered && waits && stored.placement == wanted.placement {
+    let moved = match (&stored.placement, &wanted.placement) {
+        (Some(stored), Some(wanted)) => !stored.is_like(wanted),
+        (stored, wanted) => stored.is_some() != wanted.is_some(),
+    };
+    let moved = moved || stored.evictions != wanted.evictions || stored.cool_downs != wanted.cool_downs;
+    if !respecified && answered && waits && !moved {
         let changed = settled(stored) != settled(wanted) || reasons(stored) != reasons(wanted);
         return changed.then_some(Urgency::Waiting);
     }
-    if respecified || settled(stored) != settled(wanted) || stored.placement != wanted.placement || turned {
+    if respecified || settled(stored) != settled(wanted) || moved || turned {
         Some(Urgency::News)
     } else if troubles(stored) != troubles(wanted) {
         Some(Urgency::Trouble)

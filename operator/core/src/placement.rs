@@ -1,7 +1,10 @@
-//! A bound placement: shares with ids that are never used twice. Kept in `status.placement`.
+//! A bound placement: shares with ids that are never used twice, and ranks that wait for a place again. Kept in
+//! `status.placement`.
 
 use std::collections::BTreeMap;
 
+use crate::Seconds;
+use crate::observation::Trouble;
 use crate::ranks::Ranks;
 
 /// The shares of a workload.
@@ -11,10 +14,12 @@ pub struct Placement {
     pub revision: i64,
     /// The shares.
     pub shares: Vec<PlacedShare>,
+    /// Ranks that had a place and were evicted from it.
+    pub unplaced: Vec<Unplaced>,
 }
 
 /// Some replicas on one member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacedShare {
     /// `REVISION-INDEX`.
     pub id: String,
@@ -26,29 +31,88 @@ pub struct PlacedShare {
     pub ranks: Ranks,
     /// 1 at the first placing of these ranks within the run.
     pub attempt: i64,
+    /// Tries that evictions have used up: replicas that had started were stopped.
+    pub interruptions: i64,
+    /// When it was bound, or last held back by its user; `None`: not recorded.
+    pub bound: Option<Seconds>,
+    /// A replica of it was seen started.
+    pub seen: bool,
+    /// All its replicas have succeeded: nothing of it need be on its member any more.
+    pub complete: bool,
+    /// Being evicted, and why.
+    pub evicting: Option<Trouble>,
+}
+
+/// Ranks that wait for a place again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unplaced {
+    /// Which.
+    pub ranks: Ranks,
+    /// How often they were placed.
+    pub attempt: i64,
+    /// Tries that evictions have used up.
+    pub interruptions: i64,
 }
 
 impl Placement {
     /// Places all ranks 0..N-1 in order over `parts`, as revision `revision`.
     #[must_use]
     pub fn of_all(revision: i64, parts: &[(String, i64)]) -> Self {
-        let mut next = 0_u32;
-        let shares = parts.iter().enumerate().map(|(index, (cluster, replicas))| {
-            let count = u32::try_from(*replicas).unwrap_or(u32::MAX);
-            let ranks = Ranks::consecutive(next, count);
-            next = next.saturating_add(count);
-            PlacedShare {
-                id: format!("{revision}-{index}"),
+        let total = parts.iter().map(|(_, replicas)| replicas).sum::<i64>();
+        let ranks = Ranks::consecutive(0, u32::try_from(total).unwrap_or(u32::MAX));
+        let empty = Self {
+            revision: revision.saturating_sub(1),
+            ..Self::default()
+        };
+        empty.with(&ranks, parts, None)
+    }
+
+    /// This placement and, as its next revision, a share for each of `parts`, which take `ranks` in order. Ranks that
+    /// are left over stay unplaced.
+    #[must_use]
+    pub fn with(&self, ranks: &Ranks, parts: &[(String, i64)], now: Option<Seconds>) -> Self {
+        let mut next = self.clone();
+        next.revision = self.revision.saturating_add(1);
+        let mut left = ranks.iter();
+        for (index, (cluster, replicas)) in parts.iter().enumerate() {
+            let count = usize::try_from(*replicas).unwrap_or(0);
+            let ranks = Ranks::of(left.by_ref().take(count));
+            let before = self.unplaced.iter().filter(|waiting| {
+                waiting.ranks.without(&ranks).count() < waiting.ranks.count()
+            });
+            let (mut attempt, mut interruptions) = (0, 0);
+            for waiting in before {
+                attempt = waiting.attempt.max(attempt);
+                interruptions = waiting.interruptions.max(interruptions);
+            }
+            for waiting in &mut next.unplaced {
+                waiting.ranks = waiting.ranks.without(&ranks);
+            }
+            next.shares.push(PlacedShare {
+                id: format!("{}-{index}", next.revision),
                 cluster: cluster.clone(),
                 replicas: *replicas,
                 ranks,
-                attempt: 1,
-            }
-        });
-        Self {
-            revision,
-            shares: shares.collect(),
+                attempt: attempt + 1,
+                interruptions,
+                bound: now,
+                ..PlacedShare::default()
+            });
         }
+        next.unplaced.retain(|waiting| !waiting.ranks.is_empty());
+        next
+    }
+
+    /// Ranks of 0..`replicas`-1 that have no place.
+    #[must_use]
+    pub fn missing(&self, replicas: i64) -> Ranks {
+        let placed: i64 = self.shares.iter().map(|share| share.replicas).sum();
+        if placed >= replicas {
+            return Ranks::default();
+        }
+        let all = Ranks::consecutive(0, u32::try_from(replicas).unwrap_or(u32::MAX));
+        let placed = self.shares.iter().flat_map(|share| share.ranks.iter());
+        all.without(&Ranks::of(placed))
     }
 
     /// A placement made up of shares that are on members though the record of them is lost. Their ranks run through
@@ -66,7 +130,11 @@ impl Placement {
             share.ranks = Ranks::consecutive(next, count);
             next = next.checked_add(count)?;
         }
-        Some(Self { revision, shares })
+        Some(Self {
+            revision,
+            shares,
+            unplaced: Vec::new(),
+        })
     }
 
     /// Replicas by cluster.
@@ -88,6 +156,20 @@ impl Placement {
             .map(|(cluster, count)| format!("{cluster}:{count}"));
         parts.collect::<Vec<_>>().join(",")
     }
+
+    /// Whether both say the same about where replicas are; what was seen of them meanwhile is no difference.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let bare = |placement: &Self| {
+            let mut bare = placement.clone();
+            for share in &mut bare.shares {
+                share.seen = false;
+                share.complete = false;
+            }
+            bare
+        };
+        bare(self) == bare(other)
+    }
 }
 
 /// The revision in a share id `REVISION-INDEX`; -1 when it has none.
@@ -108,16 +190,34 @@ fn id_index(id: &str) -> i64 {
 mod tests {
     use super::*;
 
+    fn text(placement: &Placement) -> Vec<String> {
+        let each = placement.shares.iter();
+        each.map(|s| format!("{} {} {} {}", s.id, s.cluster, s.ranks, s.attempt))
+            .collect()
+    }
+
     #[test]
     fn ranks_run_through_the_shares() {
         let placement = Placement::of_all(3, &[("b".into(), 2), ("a".into(), 1)]);
-        let text: Vec<String> = placement
-            .shares
-            .iter()
-            .map(|s| format!("{} {} {}", s.id, s.cluster, s.ranks))
-            .collect();
-        assert_eq!(text, ["3-0 b 0-1", "3-1 a 2"]);
+        assert_eq!(text(&placement), ["3-0 b 0-1 1", "3-1 a 2 1"]);
         assert_eq!(placement.summary(), "a:1,b:2");
+    }
+
+    #[test]
+    fn evicted_ranks_are_placed_again_as_a_new_attempt() {
+        let mut placement = Placement::of_all(1, &[("b".into(), 2), ("a".into(), 2)]);
+        let share = placement.shares.remove(0);
+        assert_eq!(placement.missing(5).to_string(), "0-1,4");
+        placement.unplaced.push(Unplaced {
+            ranks: share.ranks,
+            attempt: 1,
+            interruptions: 1,
+        });
+        let parts = [("c".into(), 1), ("d".into(), 2)];
+        let next = placement.with(&placement.missing(5), &parts, Some(9));
+        assert_eq!(text(&next), ["1-1 a 2-3 1", "2-0 c 0 2", "2-1 d 1,4 2"]);
+        assert!(next.unplaced.is_empty() && next.missing(5).is_empty());
+        assert_eq!(next.shares[1].interruptions, 1);
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! The plugin interface: filter, score and spread, each with a default that abstains. Plugins live in `plugins/`.
+//! The plugin interface: filter, score, spread and retain, each with a default that abstains. Plugins live in
+//! `plugins/`; an operator of one's own may bring more (`operator/controller/examples/plugin`).
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::snapshot::Snapshot;
-use crate::workload::Workload;
+use crate::workload::{NamespaceRule, Policy, Workload};
 
 /// What a plugin may read.
 #[derive(Clone, Copy)]
@@ -11,6 +15,10 @@ pub struct Context<'a> {
     pub workload: &'a Workload,
     /// Everything else of this round.
     pub snapshot: &'a Snapshot,
+    /// The FilterPolicies that govern the workload.
+    pub policies: &'a [&'a Policy],
+    /// The SkyNamespace of the workload's namespace, if it has one.
+    pub namespace: Option<&'a NamespaceRule>,
 }
 
 /// Why a plugin refuses a cluster.
@@ -19,13 +27,66 @@ pub struct Refusal {
     /// CamelCase code for status and metrics.
     pub reason: &'static str,
     /// A fragment that reads well after a count: `2 insufficient cpu`.
-    pub message: String,
+    pub message: Words,
+}
+
+/// Words of a refusal: most are the same for every cluster, or kept with the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// Always the same.
+    Static(&'static str),
+    /// Made for this cluster, or kept with it.
+    Shared(Arc<str>),
+}
+
+impl Words {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+impl From<&'static str> for Words {
+    fn from(text: &'static str) -> Self {
+        Self::Static(text)
+    }
+}
+
+impl From<String> for Words {
+    fn from(text: String) -> Self {
+        Self::Shared(text.into())
+    }
+}
+
+impl From<Arc<str>> for Words {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+impl From<Cow<'static, str>> for Words {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Static(text),
+            Cow::Owned(text) => Self::Shared(text.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Words {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.as_str())
+    }
 }
 
 impl Refusal {
     /// A refusal with this code and these words.
     #[must_use]
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(reason: &'static str, message: impl Into<Words>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -33,23 +94,51 @@ impl Refusal {
     }
 }
 
+/// How good a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// 0..100; what is outside is cut.
+    pub points: i64,
+    /// What `why` shows beside it, when there is something to say: an expression that failed.
+    pub note: Option<Arc<str>>,
+}
+
+impl From<i64> for Score {
+    fn from(points: i64) -> Self {
+        Self { points, note: None }
+    }
+}
+
 /// A cluster that passed every filter, in the order in which clusters are to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Cluster name.
-    pub cluster: String,
-    /// Replicas it can take now, at most those asked for.
+    pub cluster: Arc<str>,
+    /// Replicas it can take now, at most those asked for; at least 1.
     pub fit: i64,
     /// 0..100, from preferences.
     pub weight: i32,
-    /// Sum of scores.
+    /// Sum of scores times their weights.
     pub score: i64,
+    /// Replicas of the workload that it has already.
+    pub placed: i64,
+    /// Its part under the strategy Weighted, else 1.
+    pub part: i64,
 }
 
 /// One step of scheduling. A plugin answers the questions it has an opinion on.
+///
+/// # Guarantees
+/// `filter` is asked for each cluster in the order of the configuration until one plugin refuses it; `score` only for
+/// clusters that every plugin let pass; `spread` once, with the candidates in order, already cut to `maxClusters`.
+/// `retain` is asked about a cluster that holds a share.
+///
+/// # Caveats
+/// A plugin is called from one thread at a time per round, for every cluster of the fleet: it must neither block nor
+/// read a clock. Same input, same answer.
 pub trait SchedulerPlugin: Send + Sync {
     /// Its name, as configuration and diagnosis write it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Whether `cluster` may be used for the workload.
     ///
@@ -59,14 +148,37 @@ pub trait SchedulerPlugin: Send + Sync {
         Ok(())
     }
 
+    /// Whether a share of the workload that is on `cluster` may stay there. What no longer may is evicted.
+    ///
+    /// # Errors
+    /// The reason why not.
+    fn retain(&self, _context: Context<'_>, _cluster: &Cluster) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// How good `cluster` is, 0..100; `None`: no opinion.
-    fn score(&self, _context: Context<'_>, _cluster: &Cluster) -> Option<i64> {
+    fn score(&self, _context: Context<'_>, _cluster: &Cluster) -> Option<Score> {
         None
     }
 
-    /// How many replicas go to each of `candidates` (best first), by index; `None`: no opinion. The numbers never
-    /// exceed a candidate's fit nor, in sum, the replicas asked for.
+    /// How many replicas go to each of `candidates` (best first), by index; `None`: no opinion. Numbers above a
+    /// candidate's fit or, in sum, above the replicas asked for are cut.
     fn spread(&self, _context: Context<'_>, _candidates: &[Candidate]) -> Option<Vec<i64>> {
         None
+    }
+}
+
+/// A plugin in use.
+#[derive(Clone)]
+pub struct Enabled {
+    /// The plugin.
+    pub plugin: Arc<dyn SchedulerPlugin>,
+    /// What its scores are multiplied with, 1..100.
+    pub weight: i64,
+}
+
+impl std::fmt::Debug for Enabled {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} x{}", self.plugin.name(), self.weight)
     }
 }

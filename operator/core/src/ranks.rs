@@ -24,6 +24,46 @@ impl Ranks {
         }
     }
 
+    /// These ranks, in any order, each once.
+    #[must_use]
+    pub fn of(ranks: impl IntoIterator<Item = u32>) -> Self {
+        let mut all: Vec<u32> = ranks.into_iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for rank in all {
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(rank) => *last = rank,
+                _ => ranges.push((rank, rank)),
+            }
+        }
+        Self(ranges)
+    }
+
+    /// Those that are not in `others`.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        if others.0.is_empty() {
+            return self.clone();
+        }
+        let gone: std::collections::BTreeSet<u32> = others.iter().collect();
+        Self::of(self.iter().filter(|rank| !gone.contains(rank)))
+    }
+
+    /// The ranks at these indexes: index 0 is the lowest.
+    #[must_use]
+    pub fn at(&self, indexes: &Self) -> Self {
+        let wanted: std::collections::BTreeSet<u32> = indexes.iter().collect();
+        let each = self.iter().zip(0_u32..);
+        Self::of(each.filter(|(_, index)| wanted.contains(index)).map(|(rank, _)| rank))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The ranks, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().flat_map(|&(first, last)| first..=last)

@@ -1,87 +1,190 @@
-//! Computes a placement: filter, weigh, score, order, spread. A pure function of workload and snapshot.
+//! Computes a placement: filter, weigh, score, order, choose, spread. A pure function of workload and snapshot.
+
+use std::sync::Arc;
 
 use crate::cluster::{Cluster, Health};
-use crate::decision::{Decision, Outcome, Verdict, summary};
-use crate::fit;
-use crate::plugin::{Candidate, Context, SchedulerPlugin};
+use crate::decision::{Decision, Outcome, Points, Verdict, summary};
+use crate::plugin::{Candidate, Context, Enabled, Refusal, SchedulerPlugin};
 use crate::plugins;
 use crate::snapshot::Snapshot;
-use crate::workload::Workload;
+use crate::spread;
+use crate::workload::{Policy, Workload};
 
 /// The scheduler: a list of plugins.
 pub struct Scheduler {
-    plugins: Vec<Box<dyn SchedulerPlugin>>,
+    plugins: Vec<Seat>,
+}
+
+/// A plugin in use, its name ready to be shared.
+struct Seat {
+    name: Arc<str>,
+    plugin: Arc<dyn SchedulerPlugin>,
+    weight: i64,
 }
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self {
-            plugins: plugins::all(),
-        }
+        Self::new(plugins::builtin())
     }
 }
 
 impl Scheduler {
+    /// A scheduler with these plugins, asked in this order.
+    #[must_use]
+    pub fn new(plugins: Vec<Enabled>) -> Self {
+        let seats = plugins.into_iter().map(|enabled| Seat {
+            name: enabled.plugin.name().into(),
+            plugin: enabled.plugin,
+            weight: enabled.weight,
+        });
+        Self {
+            plugins: seats.collect(),
+        }
+    }
+
     /// Decides where the replicas of `workload` go. Same input, same answer.
     #[must_use]
     pub fn decide(&self, workload: &Workload, snapshot: &Snapshot) -> Decision {
-        let context = Context { workload, snapshot };
+        let policies = governing(workload, snapshot);
+        let context = context(workload, snapshot, &policies);
         let verdicts: Vec<Verdict> = snapshot
             .clusters
             .values()
             .map(|cluster| self.judge(context, cluster))
             .collect();
-        let candidates = order(&verdicts);
+        let candidates = order(workload, &verdicts);
+        let outcome = match self.spread(context, &candidates) {
+            Ok(parts) => Outcome::Placed(parts),
+            Err(short) => refuse(context, &verdicts, short),
+        };
+        Decision { outcome, verdicts }
+    }
+
+    /// Whether a share of `workload` that is on `cluster` may stay there. A cluster that the snapshot does not have is
+    /// nobody's to judge.
+    ///
+    /// # Errors
+    /// The plugin that forbids it, and why.
+    pub fn retain(
+        &self,
+        workload: &Workload,
+        snapshot: &Snapshot,
+        cluster: &str,
+    ) -> Result<(), (Arc<str>, Refusal)> {
+        let Some(cluster) = snapshot.clusters.get(cluster) else {
+            return Ok(());
+        };
+        let policies = governing(workload, snapshot);
+        let context = context(workload, snapshot, &policies);
+        for seat in &self.plugins {
+            if let Err(refusal) = seat.plugin.retain(context, cluster) {
+                return Err((seat.name.clone(), refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
+        let workload = context.workload;
+        let mut verdict = Verdict {
+            cluster: cluster.name.clone(),
+            weight: weight(workload, cluster),
+            fit: 0,
+            score: 0,
+            scores: Vec::new(),
+            refusal: None,
+        };
+        for seat in &self.plugins {
+            if let Err(refusal) = seat.plugin.filter(context, cluster) {
+                verdict.refusal = Some((seat.name.clone(), refusal));
+                return verdict;
+            }
+        }
+        let fit = cluster.room.as_ref().map_or(0, |room| room.fit(&workload.needs));
+        verdict.fit = fit.min(workload.replicas);
+        for seat in &self.plugins {
+            if let Some(score) = seat.plugin.score(context, cluster) {
+                let points = score.points.clamp(0, 100);
+                verdict.score += points * seat.weight;
+                verdict.scores.push(Points {
+                    plugin: seat.name.clone(),
+                    points,
+                    weight: seat.weight,
+                    note: score.note,
+                });
+            }
+        }
+        verdict
+    }
+
+    /// Replicas by cluster, in order; else what is short, in words, when it is not simply room.
+    fn spread(
+        &self,
+        context: Context<'_>,
+        candidates: &[Candidate],
+    ) -> Result<Vec<(String, i64)>, Option<String>> {
+        let workload = context.workload;
+        let chosen = spread::choose(workload, candidates);
+        let all;
+        let used: &[Candidate] = if chosen.len() == candidates.len() {
+            candidates
+        } else {
+            all = chosen.iter().map(|&index| candidates[index].clone()).collect::<Vec<_>>();
+            &all
+        };
         let counts = self
             .plugins
             .iter()
-            .find_map(|plugin| plugin.spread(context, &candidates))
-            .unwrap_or_else(|| vec![0; candidates.len()]);
-        let placed: Vec<(String, i64)> = candidates
-            .iter()
-            .zip(&counts)
-            .filter(|(_, count)| **count > 0)
-            .map(|(candidate, count)| (candidate.cluster.clone(), *count))
-            .collect();
-        let total: i64 = placed.iter().map(|(_, count)| count).sum();
+            .find_map(|seat| seat.plugin.spread(context, used))
+            .unwrap_or_default();
+        let mut counts = cut(used, &counts, workload.replicas);
+        let total: i64 = counts.iter().sum();
         let enough = if workload.gang {
             total == workload.replicas
         } else {
             total > 0
         };
-        let outcome = if enough {
-            Outcome::Placed(placed)
-        } else {
-            refuse(context, &verdicts)
-        };
-        Decision { outcome, verdicts }
-    }
-
-    fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
-        let refusal = self.plugins.iter().find_map(|plugin| {
-            plugin
-                .filter(context, cluster)
-                .err()
-                .map(|refusal| (plugin.name(), refusal))
-        });
-        let mut verdict = Verdict {
-            cluster: cluster.name.clone(),
-            weight: weight(context.workload, cluster),
-            fit: 0,
-            scores: Vec::new(),
-            refusal,
-        };
-        if verdict.refusal.is_none() {
-            let nodes = cluster.nodes.as_deref().map_or(&[][..], Vec::as_slice);
-            verdict.fit = fit::on_nodes(nodes, &context.workload.needs, context.workload.replicas);
-            verdict.scores = self
-                .plugins
-                .iter()
-                .filter_map(|plugin| Some((plugin.name(), plugin.score(context, cluster)?)))
-                .collect();
+        if !enough {
+            return Err(None);
         }
-        verdict
+        let here = candidates.iter().filter(|candidate| candidate.placed > 0).count();
+        let elsewhere = i64::try_from(workload.placed.len().saturating_sub(here)).unwrap_or(i64::MAX);
+        let least = workload.spread.min_clusters;
+        if !spread::ensure_least(used, &mut counts, elsewhere, least) {
+            return Err(Some(format!("fewer than placement.spread.minClusters ({least}) clusters have room")));
+        }
+        let parts = used.iter().zip(&counts).filter(|(_, count)| **count > 0);
+        Ok(parts
+            .map(|(candidate, count)| (candidate.cluster.to_string(), *count))
+            .collect())
     }
+}
+
+/// The policies that govern `workload`.
+fn governing<'s>(workload: &Workload, snapshot: &'s Snapshot) -> Vec<&'s Policy> {
+    let policies = snapshot.policies.get(&workload.namespace);
+    let policies = policies.into_iter().flatten();
+    policies.filter(|policy| policy.governs(workload)).collect()
+}
+
+fn context<'a>(workload: &'a Workload, snapshot: &'a Snapshot, policies: &'a [&'a Policy]) -> Context<'a> {
+    Context {
+        workload,
+        snapshot,
+        policies,
+        namespace: snapshot.namespaces.get(&workload.namespace),
+    }
+}
+
+/// What a plugin of anybody's may answer, cut to what is possible.
+fn cut(candidates: &[Candidate], counts: &[i64], replicas: i64) -> Vec<i64> {
+    let mut left = replicas;
+    let each = candidates.iter().enumerate().map(|(index, candidate)| {
+        let count = counts.get(index).copied().unwrap_or(0).clamp(0, candidate.fit).min(left);
+        left -= count;
+        count
+    });
+    each.collect()
 }
 
 /// The highest weight among the preferences that `cluster` satisfies; 0 when none.
@@ -93,24 +196,31 @@ fn weight(workload: &Workload, cluster: &Cluster) -> i32 {
     matching.map(|preference| preference.weight).max().unwrap_or(0)
 }
 
-/// Feasible clusters: weight descending, score descending, name ascending.
-fn order(verdicts: &[Verdict]) -> Vec<Candidate> {
-    let mut candidates: Vec<Candidate> = verdicts
+/// Feasible clusters: weight descending, score descending, name ascending. Verdicts come by name, so that their index
+/// is their name's order.
+fn order(workload: &Workload, verdicts: &[Verdict]) -> Vec<Candidate> {
+    let mut keys: Vec<(std::cmp::Reverse<i32>, std::cmp::Reverse<i64>, usize)> = verdicts
         .iter()
-        .filter(|verdict| verdict.refusal.is_none())
-        .map(|verdict| Candidate {
+        .enumerate()
+        .filter(|(_, verdict)| verdict.refusal.is_none() && verdict.fit > 0)
+        .map(|(index, verdict)| {
+            let (weight, score) = (verdict.weight, verdict.score);
+            (std::cmp::Reverse(weight), std::cmp::Reverse(score), index)
+        })
+        .collect();
+    keys.sort_unstable();
+    let each = keys.into_iter().map(|(_, _, index)| {
+        let verdict = &verdicts[index];
+        Candidate {
             cluster: verdict.cluster.clone(),
             fit: verdict.fit,
             weight: verdict.weight,
-            score: verdict.score(),
-        })
-        .collect();
-    candidates.sort_by(|a, b| {
-        (b.weight, b.score)
-            .cmp(&(a.weight, a.score))
-            .then_with(|| a.cluster.cmp(&b.cluster))
+            score: verdict.score,
+            placed: workload.placed.get(&*verdict.cluster).copied().unwrap_or(0),
+            part: 1,
+        }
     });
-    candidates
+    each.collect()
 }
 
 /// Refusals that the passing of time may lift without anybody's doing: these clusters count as allowed.
@@ -124,8 +234,12 @@ const PASSING: [&str; 5] = [
 
 /// TooLarge when at least one cluster is allowed, every allowed one has reported, and none would hold one replica
 /// (with gang: all together not all of them) even if empty. Else queued.
-fn refuse(context: Context<'_>, verdicts: &[Verdict]) -> Outcome {
-    let message = summary(verdicts, context.workload.replicas);
+fn refuse(context: Context<'_>, verdicts: &[Verdict], short: Option<String>) -> Outcome {
+    let workload = context.workload;
+    let mut message = summary(verdicts, workload.replicas);
+    if let Some(short) = short {
+        message = format!("{short}: {message}");
+    }
     let allowed: Vec<&Cluster> = verdicts
         .iter()
         .filter(|verdict| {
@@ -138,19 +252,20 @@ fn refuse(context: Context<'_>, verdicts: &[Verdict]) -> Outcome {
         .collect();
     let reported = allowed
         .iter()
-        .all(|cluster| cluster.nodes.is_some() && cluster.health == Health::Ready);
+        .all(|cluster| cluster.room.is_some() && cluster.health == Health::Ready);
     if allowed.is_empty() || !reported {
         return Outcome::Queued(message);
     }
-    let wanted = if context.workload.gang {
-        context.workload.replicas
-    } else {
-        1
-    };
-    let nodes = allowed.iter().filter_map(|cluster| cluster.nodes.as_deref());
-    let held = nodes.fold(0_i64, |held, nodes| {
-        held.saturating_add(fit::on_empty_nodes(nodes, &context.workload.needs, wanted))
-    });
+    let wanted = if workload.gang { workload.replicas } else { 1 };
+    let mut empty: Vec<i64> = allowed
+        .iter()
+        .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs)))
+        .collect();
+    if let Some(most) = workload.spread.max_clusters {
+        empty.sort_unstable_by_key(|fit| std::cmp::Reverse(*fit));
+        empty.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    let held = empty.iter().fold(0_i64, |sum, fit| sum.saturating_add(*fit));
     if held >= wanted {
         Outcome::Queued(message)
     } else {

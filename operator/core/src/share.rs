@@ -77,8 +77,21 @@ pub struct Share {
     pub program: Program,
     /// What a replica asks for.
     pub requests: Resources,
+    /// Accelerators that it asks for besides, as its member names them.
+    pub accelerator: Option<Accelerator>,
     /// What happens when a replica fails.
     pub retry: Retry,
+}
+
+/// Accelerators that a replica asks for, as its member names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accelerator {
+    /// Name of the resource there, such as `nvidia.com/gpu`.
+    pub resource: String,
+    /// Pieces.
+    pub count: i64,
+    /// Models, as nodes' labels spell them, of which the node must have one; empty: any.
+    pub models: Vec<String>,
 }
 
 /// What a replica runs.
@@ -148,4 +161,16 @@ pub enum Retry {
     Replace(i64),
     /// The container is restarted in place; the share fails after this many failures in all.
     Restart(i64),
+}
+
+impl Retry {
+    /// The same with `used` tries less.
+    #[must_use]
+    pub fn less(self, used: i64) -> Self {
+        let left = |limit: i64| limit.saturating_sub(used).max(0);
+        match self {
+            Self::Replace(limit) => Self::Replace(left(limit)),
+            Self::Restart(limit) => Self::Restart(left(limit)),
+        }
+    }
 }

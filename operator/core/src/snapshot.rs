@@ -1,31 +1,31 @@
-//! What one round of decisions reads: clusters with reservations already taken, and policies.
+//! What one round of decisions reads: clusters with reservations already taken, policies and namespaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::fit;
-use crate::workload::{Needs, Policy};
+use crate::workload::{NamespaceRule, Needs, Policy};
 
-/// Clusters and policies at one moment. Room is taken from it as the round goes on.
+/// Clusters and rules at one moment. Room is taken from it as the round goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Clusters by name.
-    pub clusters: BTreeMap<String, Cluster>,
-    /// Policies of all namespaces.
-    pub policies: Vec<Policy>,
+    pub clusters: BTreeMap<Arc<str>, Cluster>,
+    /// FilterPolicies by namespace.
+    pub policies: BTreeMap<String, Vec<Policy>>,
+    /// SkyNamespaces by name.
+    pub namespaces: BTreeMap<String, NamespaceRule>,
 }
 
 impl Snapshot {
     /// Promises room for `count` replicas on `cluster`; nothing happens when it has reported no nodes.
     pub fn reserve(&mut self, cluster: &str, needs: &Needs, count: i64) {
-        if let Some(nodes) = self
+        if let Some(room) = self
             .clusters
             .get_mut(cluster)
-            .and_then(|cluster| cluster.nodes.as_mut())
+            .and_then(|cluster| cluster.room.as_mut())
         {
-            let nodes: &mut Vec<_> = Arc::make_mut(nodes);
-            fit::take(nodes, needs, count);
+            Arc::make_mut(room).take(needs, count);
         }
     }
 }

@@ -1,8 +1,12 @@
 //! A workload and a policy as the scheduler sees them. Made by sky-convert from SkyJob and FilterPolicy.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
+use crate::accelerator;
 use crate::cluster::Toleration;
 use crate::labels::{Labels, Selector};
 use crate::resources::Resources;
@@ -44,18 +48,67 @@ pub struct Workload {
     pub created: Seconds,
     /// Higher goes first.
     pub priority: i32,
-    /// Replicas to place.
+    /// Replicas to place now: those that have a place already are not among them.
     pub replicas: i64,
     /// All replicas at once or none.
     pub gang: bool,
     /// What one replica needs of a node.
-    pub needs: Needs,
+    pub needs: Arc<Needs>,
     /// Clusters pass that satisfy one of these; empty: all pass.
     pub filters: Vec<Selector>,
     /// Weights of clusters.
     pub preferences: Vec<Preference>,
     /// Cluster taints it accepts.
     pub tolerations: Vec<Toleration>,
+    /// How its replicas spread over clusters.
+    pub spread: Spread,
+    /// Replicas that have a place already, by cluster.
+    pub placed: BTreeMap<String, i64>,
+    /// Clusters that it was evicted from lately, and until when they are not tried.
+    pub cooling: BTreeMap<String, Seconds>,
+    /// Revision of the placement that it has now; 0 when it never had one.
+    pub revision: i64,
+}
+
+/// How replicas spread over clusters, within one weight and then the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// In which proportions.
+    pub strategy: Strategy,
+    /// Fewest clusters to use; 0 and 1 are the same.
+    pub min_clusters: i64,
+    /// Most clusters to use; `None`: any number.
+    pub max_clusters: Option<i64>,
+}
+
+/// Spread strategies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// Fill the best cluster, then the next.
+    #[default]
+    Pack,
+    /// Equal numbers on each cluster.
+    Even,
+    /// Numbers in proportion to these parts.
+    Weighted(Vec<Part>),
+}
+
+/// The part of one cluster, or of each cluster that a selector matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Whose.
+    pub of: PartOf,
+    /// 1..1000.
+    pub weight: i64,
+}
+
+/// Whose part it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartOf {
+    /// Of the cluster of this name.
+    Cluster(String),
+    /// Of each cluster with these labels.
+    Selector(Selector),
 }
 
 /// A selector and the weight of the clusters it matches.
@@ -72,6 +125,8 @@ pub struct Preference {
 pub struct Needs {
     /// What it asks for, init containers and overhead included.
     pub resources: Resources,
+    /// Accelerators that it asks for by model, or whatever their model.
+    pub accelerator: Option<AcceleratorNeed>,
     /// Node labels it demands (nodeSelector).
     pub node_labels: Labels,
     /// Required node affinity: one of these must match; empty: no demand.
@@ -80,8 +135,35 @@ pub struct Needs {
     pub tolerations: Vec<Toleration>,
 }
 
+impl Needs {
+    /// Whether it asks for accelerators, by any name.
+    #[must_use]
+    pub fn has_accelerators(&self) -> bool {
+        let by_name = |(name, amount): (&String, &i64)| *amount > 0 && accelerator::is_accelerator(name);
+        self.accelerator.is_some() || self.resources.extended.iter().any(by_name)
+    }
+}
+
+/// Accelerators without the name of a resource: each cluster has its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceleratorNeed {
+    /// Model, such as `A100`, in any case; `None`: any.
+    pub model: Option<String>,
+    /// Pieces for one replica, all of one node.
+    pub count: i64,
+}
+
+/// A SkyNamespace: where workloads of a namespace may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRule {
+    /// Clusters it selects.
+    pub rule: PolicyRule,
+    /// Being deleted: no new shares.
+    pub deleting: bool,
+}
+
 /// A FilterPolicy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its namespace; it governs workloads there.
     pub namespace: String,
@@ -94,7 +176,7 @@ pub struct Policy {
 }
 
 /// What a policy allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyRule {
     /// A cluster passes when (`include` is empty and there is no selector, or `include` names it, or the selector
     /// matches it) and `exclude` does not name it.
@@ -120,9 +202,17 @@ impl Policy {
     /// Whether it allows the cluster of this name and labels.
     #[must_use]
     pub fn allows(&self, name: &str, labels: &Labels) -> bool {
-        match &self.rule {
-            PolicyRule::Unreadable(_) => false,
-            PolicyRule::Clusters {
+        self.rule.allows(name, labels)
+    }
+}
+
+impl PolicyRule {
+    /// Whether it allows the cluster of this name and labels.
+    #[must_use]
+    pub fn allows(&self, name: &str, labels: &Labels) -> bool {
+        match self {
+            Self::Unreadable(_) => false,
+            Self::Clusters {
                 include,
                 exclude,
                 selector,

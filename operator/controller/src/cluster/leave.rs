@@ -82,7 +82,7 @@ fn describe(remaining: &Remaining, silent: bool) -> String {
     let mut words = Vec::new();
     if !remaining.unfinished.is_empty() {
         words.push(format!(
-            "waiting for unfinished SkyJobs: {}",
+            "waiting for SkyJobs to leave: {}",
             some(&remaining.unfinished)
         ));
     }

@@ -244,7 +244,7 @@ async fn a_cluster_that_goes_waits_for_unfinished_jobs_and_removes_finished_ones
         scene
             .condition("Ready")
             .1
-            .contains("waiting for unfinished SkyJobs: default/runs")
+            .contains("waiting for SkyJobs to leave: default/runs")
     );
     assert_eq!(
         fake.effects().last().map(String::as_str),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use sky_core::cluster::Node;
+use sky_core::cluster::Nodes;
 use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::share::ShareKey;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ pub enum Contact {
 pub struct View {
     contact: Contact,
     lost_after: u64,
-    nodes: Option<Arc<Vec<Node>>>,
+    nodes: Option<Nodes>,
     shares: BTreeMap<ShareKey, Observation>,
     /// Workloads that have to be looked at when it speaks, though it may hold nothing of them.
     awaiting: BTreeSet<(String, String)>,
@@ -68,7 +68,7 @@ impl View {
 
     /// Its nodes by name; `None` before it reported them.
     #[must_use]
-    pub fn nodes(&self) -> Option<Arc<Vec<Node>>> {
+    pub fn nodes(&self) -> Option<Nodes> {
         self.nodes.clone()
     }
 
@@ -123,7 +123,7 @@ impl View {
                 let mut nodes = Vec::new();
                 for item in items {
                     match item {
-                        Item::Node(node) => nodes.push(node),
+                        Item::Node(node) => nodes.push(Arc::new(node)),
                         Item::Share(share) => {
                             touched.insert(workload(&share));
                             self.keep(share);
@@ -146,8 +146,8 @@ impl View {
                 Item::Node(node) => {
                     let nodes = Arc::make_mut(&mut nodes);
                     match nodes.binary_search_by(|known| known.name.cmp(&node.name)) {
-                        Ok(index) => nodes[index] = node,
-                        Err(index) => nodes.insert(index, node),
+                        Ok(index) => nodes[index] = Arc::new(node),
+                        Err(index) => nodes.insert(index, Arc::new(node)),
                     }
                 }
                 Item::Share(share) => {

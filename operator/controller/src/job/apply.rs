@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sky_convert::job::{Job, share};
+use sky_convert::job::{Job, accelerator, share};
 use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
+use sky_core::placement::PlacedShare;
 use sky_core::share::{Share, ShareKey};
-use sky_member::{Class, Desired, MemberError, Withdrawn};
+use sky_member::{Class, Desired, MemberError, Tombstone, Withdraw, Withdrawn};
 use tokio::time::Instant;
 
 use super::Context;
 use super::memory::Memory;
+use crate::clock;
+use crate::fleet::View;
 
 /// A step whose effect is not seen after this long is taken again.
 const UNSEEN: Duration = Duration::from_secs(30);
@@ -22,7 +25,7 @@ const UNSEEN: Duration = Duration::from_secs(30);
 struct Outcome {
     /// What it was for.
     mark: String,
-    /// The share, when it was to be created.
+    /// The share, when its object was to be created.
     share: Option<String>,
     cluster: String,
     key: ShareKey,
@@ -42,7 +45,18 @@ pub(super) async fn steps(
     let due = steps.iter().filter(|step| is_due(step, memory, now));
     let outcomes = join_all(due.map(|step| async move {
         match step {
-            Step::Withdraw { cluster, key } => withdraw(context, cluster, key).await,
+            Step::Withdraw { cluster, key } => withdraw(context, step, cluster, key, Withdraw::Remove).await,
+            Step::Hold { cluster, key } => withdraw(context, step, cluster, key, Withdraw::IfNotStarted).await,
+            Step::Bury { share: placed } => {
+                let Share { key, stamp, .. } = share(job, placed, &context.origin);
+                let since = clock::now().as_second();
+                let tombstone = Withdraw::Always(Tombstone { stamp, since });
+                let outcome = withdraw(context, step, &placed.cluster, &key, tombstone).await;
+                Outcome {
+                    share: Some(placed.id.clone()),
+                    ..outcome
+                }
+            }
             Step::Ensure {
                 share: placed,
                 suspended,
@@ -53,21 +67,7 @@ pub(super) async fn steps(
                     known: *known,
                     ..share(job, placed, &context.origin)
                 };
-                let key = desired.key.clone();
-                let result = match context.fleet.member(&placed.cluster) {
-                    Some(member) => member
-                        .ensure(Desired::Share(Box::new(desired)))
-                        .await
-                        .map(|_| false),
-                    None => Err(unseated(&placed.cluster)),
-                };
-                Outcome {
-                    mark: mark(step),
-                    share: Some(placed.id.clone()),
-                    cluster: placed.cluster.clone(),
-                    key,
-                    result,
-                }
+                ensure(context, job, step, placed, desired).await
             }
         }
     }))
@@ -82,21 +82,58 @@ pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut 
     forget_seen(steps, memory);
     let due = steps.iter().filter(|step| is_due(step, memory, now));
     let outcomes = join_all(due.filter_map(|step| match step {
-        Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key)),
-        Step::Ensure { .. } => None,
+        Step::Withdraw { cluster, key } => Some(withdraw(context, step, cluster, key, Withdraw::Remove)),
+        Step::Hold { .. } | Step::Bury { .. } | Step::Ensure { .. } => None,
     }))
     .await;
     remember(outcomes, memory, now);
     next_try(memory, now)
 }
 
-async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Outcome {
+async fn ensure(
+    context: &Context,
+    job: &Job,
+    step: &Step,
+    placed: &PlacedShare,
+    mut desired: Share,
+) -> Outcome {
+    let cluster = &placed.cluster;
+    if job.workload.needs.accelerator.is_some() {
+        let nodes = context.fleet.read(cluster, View::nodes).flatten().unwrap_or_default();
+        desired.accelerator = accelerator(job, &nodes);
+    }
+    let key = desired.key.clone();
+    let lacks_accelerator = job.workload.needs.accelerator.is_some() && desired.accelerator.is_none();
     let result = match context.fleet.member(cluster) {
-        Some(member) => member.withdraw(key).await.map(|found| found == Withdrawn::Gone),
+        Some(_) if lacks_accelerator && !desired.known => Err(MemberError::new(
+            Class::Throttled,
+            "no node there has the accelerators any more".to_owned(),
+        )),
+        Some(member) => member
+            .ensure(Desired::Share(Box::new(desired)))
+            .await
+            .map(|_| false),
         None => Err(unseated(cluster)),
     };
     Outcome {
-        mark: withdraw_mark(cluster, key),
+        mark: mark(step),
+        share: Some(placed.id.clone()),
+        cluster: cluster.clone(),
+        key,
+        result,
+    }
+}
+
+async fn withdraw(context: &Context, step: &Step, cluster: &str, key: &ShareKey, how: Withdraw) -> Outcome {
+    let result = match context.fleet.member(cluster) {
+        Some(member) => member
+            .withdraw(key, how)
+            .await
+            .map(|found| found == Withdrawn::Gone),
+        None => Err(unseated(cluster)),
+    };
+    Outcome {
+        mark: mark(step),
         share: None,
         cluster: cluster.to_owned(),
         key: key.clone(),
@@ -111,29 +148,27 @@ fn unseated(cluster: &str) -> MemberError {
 fn mark(step: &Step) -> String {
     match step {
         Step::Ensure { share, suspended, .. } => format!("ensure {} {suspended}", share.id),
-        Step::Withdraw { cluster, key } => withdraw_mark(cluster, key),
+        Step::Withdraw { cluster, key } => format!("withdraw {cluster} {}", key.object),
+        Step::Hold { cluster, key } => format!("hold {cluster} {}", key.object),
+        Step::Bury { share } => format!("bury {} {}", share.cluster, share.id),
     }
-}
-
-fn withdraw_mark(cluster: &str, key: &ShareKey) -> String {
-    format!("withdraw {cluster} {}", key.object)
 }
 
 /// A step that is not planned any more has had its effect, or is not wanted: should it be planned again, it is due.
 fn forget_seen(steps: &[Step], memory: &mut Memory) {
     let planned: BTreeSet<String> = steps.iter().map(mark).collect();
     memory.under_way.retain(|mark, _| planned.contains(mark));
-    let ensured: BTreeSet<&str> = steps.iter().filter_map(ensured).collect();
+    let named: BTreeSet<&str> = steps.iter().filter_map(named).collect();
     memory
         .sent_back
-        .retain(|share, (why, _)| why.for_good || ensured.contains(share.as_str()));
+        .retain(|share, (why, _)| why.for_good || named.contains(share.as_str()));
 }
 
-/// The share that a step is to create or change.
-fn ensured(step: &Step) -> Option<&str> {
+/// The share whose object a step is to create: its name may be taken.
+fn named(step: &Step) -> Option<&str> {
     match step {
-        Step::Ensure { share, .. } => Some(&share.id),
-        Step::Withdraw { .. } => None,
+        Step::Ensure { share, .. } | Step::Bury { share } => Some(&share.id),
+        Step::Withdraw { .. } | Step::Hold { .. } => None,
     }
 }
 
@@ -143,14 +178,8 @@ fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
         .under_way
         .get(&mark(step))
         .is_some_and(|until| *until > now);
-    let sent_back = match step {
-        Step::Ensure { share, .. } => memory
-            .sent_back
-            .get(&share.id)
-            .is_some_and(|(_, until)| *until > now),
-        Step::Withdraw { .. } => false,
-    };
-    !waiting && !sent_back
+    let sent_back = named(step).and_then(|share| memory.sent_back.get(share));
+    !waiting && sent_back.is_none_or(|(_, until)| *until <= now)
 }
 
 fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
-use sky_core::observation::{End, Observation};
+use sky_core::observation::{End, Observation, Trouble};
 use sky_core::placement::Placement;
+use sky_core::workload::Workload;
 use sky_crds::SkyJob;
 
 use super::Context;
@@ -14,7 +15,13 @@ use super::memory::Memory;
 use crate::fleet::{Contact, Fleet};
 
 /// What is known of the members that hold or are to hold a share of this SkyJob.
-pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &mut Memory) -> Members {
+pub(super) fn members(
+    context: &Context,
+    job: &SkyJob,
+    facts: &Facts,
+    workload: Option<&Workload>,
+    memory: &mut Memory,
+) -> Members {
     let uid = job.uid().unwrap_or_default();
     let placed = facts
         .placement
@@ -50,6 +57,7 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
         .map(|(share, (why, _))| (share.clone(), why.clone()))
         .collect();
     Members {
+        forbidden: forbidden(context, facts, workload),
         reach,
         shares,
         seen: memory.seen.clone(),
@@ -57,6 +65,27 @@ pub(super) fn members(context: &Context, job: &SkyJob, facts: &Facts, memory: &m
         unseen: memory.unseen.values().cloned().collect(),
         sent_back,
     }
+}
+
+/// Clusters of its shares where by now none of them may be.
+fn forbidden(context: &Context, facts: &Facts, workload: Option<&Workload>) -> BTreeMap<String, Trouble> {
+    let (Some(workload), Some(placement)) = (workload, &facts.placement) else {
+        return BTreeMap::new();
+    };
+    if facts.deleting || facts.finished.is_some() {
+        return BTreeMap::new();
+    }
+    let rules = context.rules.read();
+    let clusters = placement.by_cluster().into_keys();
+    let each = clusters.filter_map(|cluster| {
+        let (_, refusal) = context.board.retain(workload, &rules, cluster).err()?;
+        let why = Trouble {
+            reason: refusal.reason.into(),
+            message: refusal.message.to_string(),
+        };
+        Some((cluster.to_owned(), why))
+    });
+    each.collect()
 }
 
 /// Whether a share of another uid is this SkyJob's own: the host was restored from a backup, which gives new uids. It

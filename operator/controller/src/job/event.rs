@@ -18,7 +18,11 @@ const LONGEST_NOTE: usize = 1024;
 pub(super) async fn tell(context: &Context, job: &SkyJob, stored: Option<&Status>, wanted: &Status) {
     let known = stored.map(troubles).unwrap_or_default();
     for (reason, message) in troubles(wanted) {
-        if known.iter().any(|(before, _)| *before == reason) {
+        let told = |(before, words): &(String, String)| {
+            // Each eviction is news of its own; the words of other trouble may change while it lasts.
+            *before == reason && (reason != "Evicted" || *words == message)
+        };
+        if known.iter().any(told) {
             continue;
         }
         let event = Event {
@@ -36,7 +40,7 @@ pub(super) async fn tell(context: &Context, job: &SkyJob, stored: Option<&Status
     }
 }
 
-/// What is worth an Event: a failure of the whole, and a foreign object in the way on a member.
+/// What is worth an Event: a failure of the whole, an eviction, and a foreign object in the way on a member.
 fn troubles(status: &Status) -> Vec<(String, String)> {
     let failed = status
         .conditions
@@ -53,7 +57,17 @@ fn troubles(status: &Status) -> Vec<(String, String)> {
             format!("on {}: {}", cluster.cluster, trouble.message),
         ))
     });
-    failed.chain(conflicts).collect()
+    let evictions = status.evictions.iter().map(|eviction| {
+        let (at, cluster) = (eviction.at, &eviction.cluster);
+        (
+            "Evicted".to_owned(),
+            format!(
+                "{} replicas from {cluster} ({}, attempt {}, {at}): {}",
+                eviction.replicas, eviction.reason, eviction.attempt, eviction.message
+            ),
+        )
+    });
+    failed.chain(conflicts).chain(evictions).collect()
 }
 
 fn cut(message: &str) -> String {

@@ -17,13 +17,16 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, ResourceExt};
-use sky_convert::job::{self, Defaults};
-use sky_core::job::{Finalizer, Plan, plan};
+use sky_convert::job;
+use sky_convert::workload::Defaults;
+use sky_core::job::{Facts, Finalizer, Plan, ask, plan};
 use sky_crds::SkyJob;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::clock;
 use crate::fleet::Fleet;
+use crate::rules::Rules;
 use crate::scheduler::Board;
 use memory::Memories;
 use tokio::time::Instant;
@@ -62,6 +65,7 @@ pub struct Context {
     client: Client,
     fleet: Arc<Fleet>,
     board: Arc<Board>,
+    rules: Arc<Rules>,
     origin: String,
     defaults: Defaults,
     memories: Memories,
@@ -77,6 +81,7 @@ impl Context {
         client: Client,
         fleet: Arc<Fleet>,
         board: Arc<Board>,
+        rules: Arc<Rules>,
         origin: String,
         defaults: Defaults,
     ) -> Self {
@@ -89,6 +94,7 @@ impl Context {
             client,
             fleet,
             board,
+            rules,
             origin,
             defaults,
             memories: Memories::default(),
@@ -152,14 +158,13 @@ async fn settle(
         return Ok(Action::requeue(Duration::from_secs(1)));
     }
     for _ in 0..4 {
-        let now = Timestamp::now();
+        let now = clock::now();
         let parsed = job::parse(&job, &context.defaults);
         let facts = job::facts(&job, parsed.as_ref());
-        let members = dereference::members(context, &job, &facts, memory);
-        let answer = parsed
-            .as_ref()
-            .ok()
-            .and_then(|parsed| context.board.answer(&parsed.workload));
+        let workload = parsed.as_ref().ok().map(|parsed| &parsed.workload);
+        let members = dereference::members(context, &job, &facts, workload, memory);
+        let asked = workload.and_then(|workload| ask(workload, &facts, now.as_second()));
+        let answer = asked.as_ref().and_then(|asked| context.board.answer(asked));
         let planned = plan(&facts, &members, answer.as_deref(), now.as_second());
         match planned.finalizer {
             Finalizer::Keep => {}
@@ -179,12 +184,12 @@ async fn settle(
                 return Ok(Action::await_change());
             }
         }
-        match (&parsed, planned.queue) {
-            (Ok(parsed), true) => context.board.submit(parsed.workload.clone()),
-            _ if facts.finished.is_none() && places(&planned) => {}
-            _ => context.board.forget(uid, false),
+        let binds = binds(&planned, &facts);
+        match asked.filter(|_| planned.queue) {
+            Some(asked) => context.board.submit(asked),
+            None if binds => {}
+            None => context.board.settle(uid, facts.revision),
         }
-        let binds = facts.placement.is_none() && places(&planned);
         let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;
         if binds {
             match &written {
@@ -230,18 +235,19 @@ fn is_refused_still(context: &Context, job: &SkyJob, uid: &str, memory: &mut mem
         return true;
     }
     let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
-    let bound = placement.is_some_and(|placement| !placement.shares.is_empty());
-    context.board.forget(uid, bound);
+    context
+        .board
+        .settle(uid, placement.map_or(0, |placement| placement.revision));
     false
 }
 
-/// Whether the status wanted has shares. One that waits for its next run has a placement without any.
-fn places(planned: &Plan) -> bool {
+/// Whether the status wanted has a placement that the record does not have.
+fn binds(planned: &Plan, facts: &Facts) -> bool {
     let placement = planned
         .status
         .as_ref()
         .and_then(|status| status.placement.as_ref());
-    placement.is_some_and(|placement| !placement.shares.is_empty())
+    placement.is_some_and(|placement| placement.revision > facts.revision)
 }
 
 fn seconds_until(at: i64, now: Timestamp) -> Duration {

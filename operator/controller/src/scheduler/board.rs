@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
 use sky_core::decision::{Decision, Outcome};
+use sky_core::plugin::Refusal;
 use sky_core::queue;
 use sky_core::schedule::Scheduler;
+use sky_core::snapshot::Snapshot;
 use sky_core::workload::Workload;
 use sky_crds::SkyJob;
 use tokio::sync::Notify;
@@ -43,6 +45,19 @@ impl Board {
     /// Something that a decision reads has changed.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Whether a share of `workload` that is on `cluster` may stay there by these rules.
+    ///
+    /// # Errors
+    /// The plugin that forbids it, and why.
+    pub fn retain(
+        &self,
+        workload: &Workload,
+        rules: &Snapshot,
+        cluster: &str,
+    ) -> Result<(), (Arc<str>, Refusal)> {
+        self.scheduler.retain(workload, rules, cluster)
     }
 
     pub(super) async fn woken(&self) {
@@ -97,6 +112,16 @@ impl Board {
         }
     }
 
+    /// The workload does not wait any more, and its record says this revision: an answer that was given on just that
+    /// record is not going to be bound; one that was bound keeps its room until the host's cache shows it.
+    pub fn settle(&self, uid: &str, revision: i64) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let assumed = slots.assumed.get(uid);
+        let bound = assumed.is_some_and(|(workload, _)| workload.revision < revision);
+        drop(slots);
+        self.forget(uid, bound);
+    }
+
     /// One round: decides everything that waits, in order. Answers the jobs whose answer changed.
     pub(super) fn decide(&self, sources: &Sources) -> Vec<ObjectRef<SkyJob>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,6 +164,10 @@ impl Board {
 /// Whether a decision about one is a decision about the other.
 fn same(a: &Workload, b: &Workload) -> bool {
     a.replicas == b.replicas
+        && a.revision == b.revision
+        && a.placed == b.placed
+        && a.cooling.keys().eq(b.cooling.keys())
+        && a.spread == b.spread
         && a.gang == b.gang
         && a.priority == b.priority
         && a.labels == b.labels

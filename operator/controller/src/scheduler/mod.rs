@@ -5,6 +5,7 @@
 //! host's cache shows the placement.
 
 mod board;
+mod rooms;
 mod round;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub async fn run(
     answered: UnboundedSender<ObjectRef<SkyJob>>,
     stop: CancellationToken,
 ) {
-    let spoken = tokio::time::timeout(FIRST_ROUND, sources.fleet.spoken());
+    let spoken = tokio::time::timeout(FIRST_ROUND, sources.spoken());
     tokio::select! {
         _ = spoken => {}
         () = stop.cancelled() => return,

@@ -1,4 +1,4 @@
-//! What a round reads: clusters from the host and the fleet, policies, and room promised to what is bound already.
+//! What a round reads: clusters from the host and the fleet, rules, and room promised to what is bound already.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,17 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
-use sky_convert::job::{Defaults, has_ended, parse};
-use sky_convert::{cluster, policy, status};
-use sky_core::cluster::{Cluster, Health};
+use sky_convert::job::{has_ended, parse};
+use sky_convert::placement;
+use sky_convert::workload::Defaults;
+use sky_core::cluster::Health;
 use sky_core::decision::Outcome;
 use sky_core::placement::Placement;
 use sky_core::snapshot::Snapshot;
-use sky_core::workload::{Needs, Policy};
-use sky_crds::{FilterPolicy, SkyCluster, SkyJob};
+use sky_core::workload::Needs;
+use sky_crds::SkyJob;
 
 use super::board::Assumed;
+use super::rooms::{Promises, Rooms};
 use crate::fleet::{Contact, Fleet, View};
+use crate::rules::Rules;
 
 /// An unfinished placement.
 struct Bound {
@@ -28,53 +31,59 @@ struct Bound {
 
 /// Where a round reads from.
 pub struct Sources {
-    /// SkyJobs of the host.
-    pub jobs: Store<DeserializeGuard<SkyJob>>,
-    /// SkyClusters of the host.
-    pub clusters: Store<DeserializeGuard<SkyCluster>>,
-    /// FilterPolicies of the host.
-    pub policies: Store<DeserializeGuard<FilterPolicy>>,
-    /// The members.
-    pub fleet: Arc<Fleet>,
-    /// What is added where a spec is silent.
-    pub defaults: Defaults,
+    jobs: Store<DeserializeGuard<SkyJob>>,
+    rules: Arc<Rules>,
+    fleet: Arc<Fleet>,
+    defaults: Defaults,
     /// What replicas of bound jobs need, by uid and generation: parsing it anew each round would cost most of it.
-    pub needs: Mutex<HashMap<String, (i64, Arc<Needs>)>>,
+    needs: Mutex<HashMap<String, (i64, Arc<Needs>)>>,
+    rooms: Mutex<Rooms>,
 }
 
 impl Sources {
+    /// Reads SkyJobs from `jobs`, what `defaults` adds to their specs, rules and members.
+    #[must_use]
+    pub fn new(
+        jobs: Store<DeserializeGuard<SkyJob>>,
+        rules: Arc<Rules>,
+        fleet: Arc<Fleet>,
+        defaults: Defaults,
+    ) -> Self {
+        Self {
+            jobs,
+            rules,
+            fleet,
+            defaults,
+            needs: Mutex::default(),
+            rooms: Mutex::default(),
+        }
+    }
+
+    /// Waits until every member has spoken or turned out to be silent.
+    pub(super) async fn spoken(&self) {
+        self.fleet.spoken().await;
+    }
+
     /// Clusters with all reservations taken. Assumed placements that the host's cache shows by now, and those of jobs
     /// that are gone, are dropped.
     pub(super) fn snapshot(&self, assumed: &mut Assumed) -> Snapshot {
-        let clusters = self.clusters.state();
-        let clusters = clusters
-            .iter()
-            .filter_map(|guard| guard.0.as_ref().ok())
-            .map(|api| self.cluster(api));
-        let clusters: BTreeMap<String, Cluster> =
-            clusters.map(|cluster| (cluster.name.clone(), cluster)).collect();
-        let mut snapshot = Snapshot {
-            clusters,
-            policies: self.policies(),
-        };
         let bound = self.bound();
         drop_seen(assumed, &bound);
-        for job in bound.values() {
-            for share in &job.placement.shares {
-                let settled = self
-                    .fleet
-                    .read(&share.cluster, |view| settled(view, job, &share.id))
-                    .unwrap_or(0);
-                snapshot.reserve(&share.cluster, &job.needs, share.replicas - settled);
-            }
+        let mut promises = self.promises(&bound, assumed);
+        let mut snapshot = (*self.rules.read()).clone();
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, cluster) in &mut snapshot.clusters {
+            let seen = self
+                .fleet
+                .read(name, |view| (view.contact().clone(), view.nodes()));
+            let Some((contact, nodes)) = seen else { continue };
+            cluster.health = health(contact);
+            cluster.room = nodes.map(|nodes| {
+                let promised = promises.remove(&**name).unwrap_or_default();
+                rooms.room(name, &nodes, promised)
+            });
         }
-        for (workload, decision) in assumed.values() {
-            if let Outcome::Placed(parts) = &decision.outcome {
-                parts
-                    .iter()
-                    .for_each(|(cluster, count)| snapshot.reserve(cluster, &workload.needs, *count));
-            }
-        }
+        rooms.retain(|name| snapshot.clusters.contains_key(name));
         snapshot
     }
 
@@ -85,38 +94,31 @@ impl Sources {
         }
     }
 
-    fn cluster(&self, api: &SkyCluster) -> Cluster {
-        let mut cluster = cluster::cluster(api);
-        let seen = self
-            .fleet
-            .read(&cluster.name, |view| (view.contact().clone(), view.nodes()));
-        if let Some((contact, nodes)) = seen {
-            cluster.nodes = nodes;
-            cluster.health = match contact {
-                Contact::Synced => Health::Ready,
-                Contact::Waiting => Health::NotReady {
-                    reason: "Connecting".into(),
-                    message: "has not answered yet".into(),
-                },
-                Contact::Silent { trouble, .. } => Health::NotReady {
-                    reason: trouble.reason,
-                    message: trouble.message,
-                },
-            };
-        }
-        cluster
-    }
-
-    fn policies(&self) -> Vec<Policy> {
-        let state = self.policies.state();
-        let each = state.iter().map(|guard| match &guard.0 {
-            Ok(api) => policy::policy(api),
-            Err(bad) => {
-                let namespace = guard.namespace().unwrap_or_default();
-                policy::unreadable(&namespace, &guard.name_any(), &bad.error)
+    /// Room promised on each cluster, in the order of uids.
+    fn promises(&self, bound: &BTreeMap<String, Bound>, assumed: &Assumed) -> BTreeMap<String, Promises> {
+        let mut promises: BTreeMap<String, Promises> = BTreeMap::new();
+        for job in bound.values() {
+            for share in job.placement.shares.iter().filter(|share| !share.complete) {
+                let settled = self
+                    .fleet
+                    .read(&share.cluster, |view| settled(view, job, &share.id))
+                    .unwrap_or(0);
+                let open = share.replicas - settled;
+                if open > 0 {
+                    let of_cluster = promises.entry(share.cluster.clone()).or_default();
+                    of_cluster.push((job.needs.clone(), open));
+                }
             }
-        });
-        each.collect()
+        }
+        for (workload, decision) in assumed.values() {
+            if let Outcome::Placed(parts) = &decision.outcome {
+                for (cluster, count) in parts {
+                    let of_cluster = promises.entry(cluster.clone()).or_default();
+                    of_cluster.push((workload.needs.clone(), *count));
+                }
+            }
+        }
+        promises
     }
 
     /// Unfinished placements by uid.
@@ -145,11 +147,7 @@ impl Sources {
                 .get(&uid)
                 .filter(|(of, _)| *of == generation)
                 .map(|(_, needs)| needs.clone());
-            let needs = known.or_else(|| {
-                parse(job, &self.defaults)
-                    .ok()
-                    .map(|job| Arc::new(job.workload.needs))
-            });
+            let needs = known.or_else(|| parse(job, &self.defaults).ok().map(|job| job.workload.needs));
             let Some(needs) = needs else { continue };
             kept.insert(uid.clone(), (generation, needs.clone()));
             let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
@@ -159,12 +157,26 @@ impl Sources {
                     namespace,
                     name,
                     needs,
-                    placement: status::placement(placement),
+                    placement: placement::from_api(placement),
                 },
             );
         }
         kept.retain(|uid, _| bound.contains_key(uid));
         bound
+    }
+}
+
+fn health(contact: Contact) -> Health {
+    match contact {
+        Contact::Synced => Health::Ready,
+        Contact::Waiting => Health::NotReady {
+            reason: "Connecting".into(),
+            message: "has not answered yet".into(),
+        },
+        Contact::Silent { trouble, .. } => Health::NotReady {
+            reason: trouble.reason,
+            message: trouble.message,
+        },
     }
 }
 
@@ -175,6 +187,10 @@ fn settled(view: &View, job: &Bound, share: &str) -> i64 {
         .map_or(0, |seen| seen.settled)
 }
 
+/// A placement is seen when the cache shows a later one than it was decided on.
 fn drop_seen(assumed: &mut Assumed, bound: &BTreeMap<String, Bound>) {
-    assumed.retain(|uid, _| !bound.contains_key(uid));
+    assumed.retain(|uid, (workload, _)| {
+        let shown = bound.get(uid).map_or(0, |bound| bound.placement.revision);
+        shown <= workload.revision
+    });
 }

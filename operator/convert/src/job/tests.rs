@@ -16,9 +16,7 @@ fn job(spec: Value) -> SkyJob {
 fn parsed(spec: Value) -> Result<Job, Refused> {
     parse(
         &job(spec),
-        &Defaults {
-            image: "ubuntu:latest".into(),
-        },
+        &Defaults::default(),
     )
 }
 
@@ -52,12 +50,12 @@ fn an_absent_image_is_the_operators_default() {
 
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
-    let refused = parsed(json!({"run": "true", "pendingTimeoutSeconds": 60, "followConfig": true})).err();
+    let refused = parsed(json!({"run": "true", "onClusterLost": "Reschedule", "followConfig": true})).err();
     let refused = refused.expect("refused");
     assert_eq!(refused.reason, "NotSupported");
     assert_eq!(
         refused.message,
-        "spec.pendingTimeoutSeconds, spec.followConfig: true is not supported yet; remove it"
+        "spec.onClusterLost: Reschedule, spec.followConfig: true is not supported yet; remove it"
     );
 }
 
@@ -140,6 +138,7 @@ fn a_share_is_named_the_same_every_time() {
         replicas: 2,
         ranks: "0-1".parse().expect("ranks"),
         attempt: 1,
+        ..PlacedShare::default()
     };
     let share = share(&job, &placed, "origin");
     assert_eq!(share.key.object, naming::share_object("my-job", "u", "", "1-0"));

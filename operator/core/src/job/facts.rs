@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::status::Status;
 use crate::Seconds;
 use crate::observation::{Observation, Trouble};
-use crate::placement::Placement;
+use crate::eviction::{CoolDown, Eviction};
+use crate::placement::{Placement, Unplaced};
 use crate::share::ShareKey;
 
 /// A SkyJob as its object on the host shows it.
@@ -33,16 +34,28 @@ pub struct Facts {
     pub deadline: Option<Seconds>,
     /// Seconds from the end until what is on members is removed.
     pub ttl: Option<Seconds>,
-    /// Where it is placed.
+    /// All replicas at once or none, before the first one starts.
+    pub gang: bool,
+    /// Tries of a replica after its first one.
+    pub limit: i64,
+    /// Seconds in which a share must start its first replica; 0: any time.
+    pub pending_timeout: Seconds,
+    /// Where it is placed; `None` when no share is.
     pub placement: Option<Placement>,
+    /// Ranks that wait for a place again, when no share has one.
+    pub unplaced: Vec<Unplaced>,
+    /// Evictions so far, the last one last.
+    pub evictions: Vec<Eviction>,
+    /// Clusters that are not tried for a while.
+    pub cool_downs: Vec<CoolDown>,
+    /// The record says that it is held back.
+    pub was_suspended: bool,
     /// The highest placement revision there was.
     pub revision: i64,
     /// When it was first placed.
     pub start: Option<Seconds>,
     /// How it ended, if it did.
     pub finished: Option<Finished>,
-    /// Clusters whose share was recorded as seen there.
-    pub seen: BTreeSet<String>,
     /// Replicas recorded by cluster: shown while a cluster is silent and nothing newer is known.
     pub recorded: BTreeMap<String, crate::observation::Counts>,
 }
@@ -105,6 +118,8 @@ pub struct Members {
     pub unseen: Vec<(String, ShareKey)>,
     /// Shares that a member would not take, by share id.
     pub sent_back: BTreeMap<String, SentBack>,
+    /// Clusters where no share of this SkyJob may be any more, and why.
+    pub forbidden: BTreeMap<String, Trouble>,
 }
 
 /// How far a cluster can be believed.

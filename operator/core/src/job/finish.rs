@@ -27,8 +27,9 @@ pub(super) fn observed<'m>(members: &'m Members, share: &PlacedShare) -> Option<
 
 /// Whether `share` was on its member once and is not any more, without our doing.
 pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
-    let known = members.seen.contains(&share.id) || facts.seen.contains(&share.cluster);
+    let known = members.seen.contains(&share.id) || share.seen;
     known
+        && share.evicting.is_none()
         && members.reach.get(&share.cluster) == Some(&Reach::Synced)
         && observed(members, share).is_none()
         && !completed(facts, members, share)
@@ -36,14 +37,21 @@ pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) ->
 
 /// Whether every replica of `share` has succeeded, also when somebody has cleaned it up on its member since.
 pub(super) fn completed(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
-    let recorded = facts.recorded.get(&share.cluster);
+    let recorded = facts.recorded.get(&share.cluster).filter(|_| is_alone(facts, share));
     match observed(members, share) {
+        _ if share.complete => true,
         Some(seen) => seen.end == Some(End::Complete),
         None => {
             members.completed.contains(&share.id)
                 || recorded.is_some_and(|counts| counts.succeeded > 0 && counts.succeeded >= share.replicas)
         }
     }
+}
+
+/// Whether the counts recorded for its cluster are those of `share` alone.
+fn is_alone(facts: &Facts, share: &PlacedShare) -> bool {
+    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
+    shares.filter(|other| other.cluster == share.cluster).count() == 1
 }
 
 /// Whether and how the job has ended at `now`.
@@ -56,7 +64,11 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
     };
     let mut complete = 0;
     for share in &placement.shares {
-        match observed(members, share).and_then(|observation| observation.end.as_ref()) {
+        // How an eviction ends is judged when it has.
+        let end = observed(members, share)
+            .and_then(|observation| observation.end.as_ref())
+            .filter(|_| share.evicting.is_none());
+        match end {
             Some(End::Failed(trouble)) => {
                 return failed(
                     &trouble.reason,
@@ -81,7 +93,7 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
             );
         }
     }
-    if complete == placement.shares.len() {
+    if complete == placement.shares.len() && placement.missing(facts.replicas).is_empty() {
         return Some(Ending::Complete);
     }
     // A member that has not spoken may hold the result: its silence is no lateness, until it is lost.

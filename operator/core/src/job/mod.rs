@@ -1,11 +1,14 @@
 //! What is to be done about one SkyJob, and what its status says. `facts` is what is known, `plan` decides the steps,
-//! `status` words the result, `finish` judges the end.
+//! `ask` says what is to be placed, `evict` carries evictions on, `status` words the result, `finish` judges the end.
 
+mod ask;
+mod evict;
 mod facts;
 mod finish;
 mod plan;
 mod status;
 
+pub use ask::{ask, next_cluster};
 pub use facts::{Facts, Finished, Members, Reach, Refused, Run, SentBack};
 pub use plan::{Finalizer, Plan, Step, plan};
 pub use status::{ClusterStatus, Condition, Phase, Status, Totals};

@@ -1,6 +1,8 @@
 //! Decides what is to be done about one SkyJob: steps on members, the finalizer, the queue, and the status wanted.
 //! Apply makes no choices of its own.
 
+use super::ask::next_cluster;
+use super::evict::{progress, tombstones};
 use super::facts::{Facts, Members, Reach, Run, push_run};
 use super::finish::{Ending, completed, judge, observed, overdue_at, vanished};
 use super::status::{Phase, Status, condition, placed, unplaced};
@@ -8,7 +10,6 @@ use crate::Seconds;
 use crate::decision::{Decision, Outcome};
 use crate::observation::Observation;
 use crate::placement::{PlacedShare, Placement, id_revision};
-use crate::ranks::Ranks;
 use crate::share::ShareKey;
 
 /// What is to be done about one SkyJob.
@@ -57,6 +58,18 @@ pub enum Step {
         /// Its object.
         key: ShareKey,
     },
+    /// Hold an object back unless a replica of it has started.
+    Hold {
+        /// Cluster name.
+        cluster: String,
+        /// Its object.
+        key: ShareKey,
+    },
+    /// Make the object of this share inert for good, or put a tombstone under its name.
+    Bury {
+        /// The share.
+        share: PlacedShare,
+    },
 }
 
 /// Plans one SkyJob at `now`. `answer` is what the scheduler last said about it while it waits.
@@ -86,16 +99,31 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
             ..Plan::default()
         };
         let expired = gone_at(facts).is_some_and(|at| now >= at);
-        let remove = |seen: &Observation| expired || (!finished.complete && seen.end.is_none());
-        return Plan {
-            steps: withdrawals(members, remove),
-            ..kept
+        let remove = |seen: &Observation| {
+            seen.tombstone.is_none() && (expired || (!finished.complete && seen.end.is_none()))
         };
+        return with_tombstones(
+            members,
+            now,
+            Plan {
+                steps: withdrawals(members, remove),
+                ..kept
+            },
+        );
     }
-    match &facts.placement {
+    let planned = match &facts.placement {
         None => wait(facts, members, answer, now),
-        Some(placement) => run(facts, members, placement, now),
-    }
+        Some(placement) => run(facts, members, placement, answer, now),
+    };
+    with_tombstones(members, now, planned)
+}
+
+/// The plan, and tombstones that have kept their names long enough are removed.
+fn with_tombstones(members: &Members, now: Seconds, mut plan: Plan) -> Plan {
+    let (steps, wake) = tombstones(members, now);
+    plan.steps.extend(steps);
+    plan.wake = plan.wake.into_iter().chain(wake).min();
+    plan
 }
 
 /// Not placed: queued unless refused or held back. Leftovers of earlier placements are withdrawn.
@@ -103,15 +131,20 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
     if members.shares.iter().any(|(_, seen)| is_newer(facts, seen)) {
         return recover(facts, members, now);
     }
-    let steps = withdrawals(members, |_| true);
+    let steps = withdrawals(members, |seen| seen.tombstone.is_none());
     let queue = facts.refused.is_none() && !facts.suspend;
-    if let (true, Some(Outcome::Placed(parts))) = (queue, answer.map(|decision| &decision.outcome))
-        && parts.iter().map(|(_, count)| count).sum::<i64>() == facts.replicas
+    let placement = Placement {
+        revision: facts.revision,
+        shares: Vec::new(),
+        unplaced: facts.unplaced.clone(),
+    };
+    if let Some(next) = answer
+        .filter(|_| queue)
+        .and_then(|answer| bind(facts, &placement, answer, now))
     {
-        let placement = Placement::of_all(facts.revision.saturating_add(1), parts);
         return Plan {
             steps,
-            status: Some(bound(facts, &placement, now)),
+            status: Some(bound(facts, &next, now)),
             ..Plan::default()
         };
     }
@@ -120,8 +153,19 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
         steps,
         queue,
         status: known.then(|| unplaced(facts, answer)),
+        wake: next_cluster(facts, now),
         ..Plan::default()
     }
+}
+
+/// The placement with a share for each part that the scheduler's answer gives; `None` when it gives none.
+fn bind(facts: &Facts, placement: &Placement, answer: &Decision, now: Seconds) -> Option<Placement> {
+    let Outcome::Placed(parts) = &answer.outcome else {
+        return None;
+    };
+    let missing = placement.missing(facts.replicas);
+    let placed = parts.iter().map(|(_, count)| count).sum::<i64>();
+    (placed > 0 && placed <= missing.count()).then(|| placement.with(&missing, parts, Some(now)))
 }
 
 /// The status of a job that is placed just now: nothing is known of its shares yet.
@@ -133,6 +177,7 @@ fn bound(facts: &Facts, placement: &Placement, now: Seconds) -> Status {
             ..Members::default()
         },
         placement,
+        None,
         None,
         now,
     )
@@ -156,8 +201,9 @@ fn recover(facts: &Facts, members: &Members, now: Seconds) -> Plan {
             id: seen.stamp.share.clone(),
             cluster: cluster.clone(),
             replicas: seen.replicas,
-            ranks: Ranks::default(),
             attempt: seen.stamp.attempt,
+            bound: Some(now),
+            ..PlacedShare::default()
         })
         .collect();
     let whole = shares.iter().map(|share| share.replicas).sum::<i64>() == facts.replicas;
@@ -179,48 +225,92 @@ fn all_synced(placement: &Placement) -> std::collections::BTreeMap<String, Reach
         .collect()
 }
 
-/// Placed and not finished: every share is where it should be, nothing else is anywhere.
-fn run(facts: &Facts, members: &Members, placement: &Placement, now: Seconds) -> Plan {
-    let ending = judge(facts, members, placement, now);
-    let status = placed(facts, members, placement, ending.as_ref(), now);
-    let steps = match &ending {
-        Some(Ending::Complete) => Vec::new(),
-        Some(Ending::Failed(_)) => withdrawals(members, |seen| seen.end.is_none()),
-        None => {
-            let stale =
-                |seen: &Observation| placement.shares.iter().all(|share| share.id != seen.stamp.share);
-            let mut steps = withdrawals(members, stale);
-            steps.extend(
-                placement
-                    .shares
-                    .iter()
-                    .filter_map(|share| ensure(facts, members, share)),
-            );
-            steps
-        }
+/// Placed and not finished: every share is where it should be, or on its way out, and nothing else is anywhere.
+fn run(
+    facts: &Facts,
+    members: &Members,
+    placement: &Placement,
+    answer: Option<&Decision>,
+    now: Seconds,
+) -> Plan {
+    let progress = progress(facts, members, placement, now);
+    let facts = &Facts {
+        evictions: progress.evictions,
+        cool_downs: progress.cool_downs,
+        unplaced: progress.placement.unplaced.clone(),
+        ..facts.clone()
     };
-    let wake = match ending {
-        None => overdue_at(facts).map(|at| at.max(now.saturating_add(5))),
-        Some(_) => None,
+    let next = progress.placement;
+    let ending = match progress.failed {
+        Some(trouble) => Some(Ending::Failed(trouble)),
+        None => judge(facts, members, &next, now),
+    };
+    if let Some(ending) = ending {
+        let steps = match &ending {
+            Ending::Complete => Vec::new(),
+            Ending::Failed(_) => withdrawals(members, |seen| seen.end.is_none() && seen.tombstone.is_none()),
+        };
+        return Plan {
+            steps,
+            status: Some(placed(facts, members, &next, Some(&ending), None, now)),
+            ..Plan::default()
+        };
+    }
+    let stale = |seen: &Observation| {
+        let known = placement.shares.iter().any(|share| share.id == seen.stamp.share);
+        !known && seen.tombstone.is_none() && !is_newer(facts, seen)
+    };
+    let mut steps = withdrawals(members, stale);
+    steps.extend(progress.steps);
+    // What is no longer to be evicted is resumed when that is recorded.
+    let stays = |share: &&PlacedShare| {
+        let stored = placement.shares.iter().find(|stored| stored.id == share.id);
+        stored.is_some_and(|stored| stored.evicting.is_none())
+    };
+    let staying = next.shares.iter().filter(stays);
+    steps.extend(staying.filter_map(|share| ensure(facts, members, share)));
+    let overdue = overdue_at(facts).map(|at| at.max(now.saturating_add(5)));
+    let plan = Plan {
+        steps,
+        wake: overdue.into_iter().chain(progress.wake).min(),
+        ..Plan::default()
+    };
+    let missing = !next.missing(facts.replicas).is_empty() && facts.refused.is_none() && !facts.suspend;
+    // What is asked for was made from the record: while that is behind, no answer is taken.
+    let recorded = next.is_like(placement);
+    let again = answer.filter(|_| missing && recorded);
+    if let Some(next) = again.and_then(|answer| bind(facts, &next, answer, now)) {
+        return Plan {
+            status: Some(placed(facts, members, &next, None, None, now)),
+            ..plan
+        };
+    }
+    let status = if next.shares.is_empty() {
+        unplaced(facts, again)
+    } else {
+        placed(facts, members, &next, None, again.filter(|_| missing), now)
     };
     Plan {
-        steps,
         status: Some(status),
-        wake,
-        ..Plan::default()
+        queue: missing && recorded,
+        wake: plan.wake.into_iter().chain(next_cluster(facts, now).filter(|_| missing)).min(),
+        ..plan
     }
 }
 
 /// Creates a share that is not on its member, or changes whether it is held back. Only on a member that answers, and
 /// never a second time where it was seen before.
 fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step> {
-    if members.reach.get(&share.cluster) != Some(&Reach::Synced) || vanished(facts, members, share) {
+    let out_of_reach = members.reach.get(&share.cluster) != Some(&Reach::Synced);
+    if out_of_reach || share.evicting.is_some() || vanished(facts, members, share) {
         return None;
     }
     let wanted = match observed(members, share) {
         None if completed(facts, members, share) => false,
         None => !facts.suspend || !members.seen.contains(&share.id),
-        Some(seen) => seen.end.is_none() && !seen.deleting && seen.suspended != facts.suspend,
+        Some(seen) => {
+            seen.end.is_none() && !seen.deleting && seen.tombstone.is_none() && seen.suspended != facts.suspend
+        }
     };
     wanted.then(|| Step::Ensure {
         share: share.clone(),
@@ -245,8 +335,8 @@ fn withdrawals(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<S
 
 /// Withdraws everything there is, also what members were asked to create and do not show yet: it may come any moment.
 /// What is on a cluster that is not registered any more cannot be withdrawn.
-fn clearance(members: &Members) -> Vec<Step> {
-    let mut steps = withdrawals(members, |_| true);
+fn clearance(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Step> {
+    let mut steps = withdrawals(members, which);
     let unseen = unseen(members).map(|(cluster, key)| Step::Withdraw {
         cluster: cluster.clone(),
         key: key.clone(),
@@ -285,7 +375,7 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
             ..Plan::default()
         };
     }
-    let steps = clearance(members);
+    let steps = clearance(members, |_| true);
     let status = (!silent.is_empty()).then(|| {
         let words = format!(
             "waiting for {} to answer before its shares can be withdrawn; if it will not return, delete its SkyCluster \
@@ -296,7 +386,7 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
         let mut status = match (record, &facts.placement) {
             (Some(record), _) => Status { generation: facts.generation, ..record },
             (None, Some(placement)) => {
-                placed(facts, members, placement, None, facts.start.unwrap_or_default())
+                placed(facts, members, placement, None, None, facts.start.unwrap_or_default())
             }
             (None, None) => unplaced(facts, None),
         };
@@ -327,19 +417,23 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
     let silent = shares
         .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
         .count();
-    if !members.shares.is_empty() || unseen(members).next().is_some() || silent > 0 {
+    let running = members.shares.iter().any(|(_, seen)| seen.tombstone.is_none());
+    if running || unseen(members).next().is_some() || silent > 0 {
         let words = match silent {
             0 => "the shares of the run before are being withdrawn".to_owned(),
             _ => "waiting for silent clusters to answer before the run before can be withdrawn".to_owned(),
         };
         return Plan {
-            steps: clearance(members),
+            steps: clearance(members, |seen| seen.tombstone.is_none()),
             status: (silent > 0).then(|| withdrawing(facts, members, &words)),
             ..Plan::default()
         };
     }
     let mut fresh = facts.clone();
     fresh.placement = None;
+    fresh.unplaced = Vec::new();
+    fresh.evictions = Vec::new();
+    fresh.cool_downs = Vec::new();
     fresh.finished = None;
     fresh.start = None;
     if let Some(run) = fresh.runs.last_mut().filter(|run| run.completion.is_none()) {
@@ -366,7 +460,7 @@ fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
 fn withdrawing(facts: &Facts, members: &Members, words: &str) -> Status {
     let start = facts.start.unwrap_or_default();
     let mut status = match &facts.placement {
-        Some(placement) => placed(facts, members, placement, None, start),
+        Some(placement) => placed(facts, members, placement, None, None, start),
         None => unplaced(facts, None),
     };
     status.runs = facts.runs.clone();

@@ -6,6 +6,7 @@ use super::facts::{Facts, Members, Reach, Run, push_run};
 use super::finish::{Ending, completed, observed, vanished};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
+use crate::eviction::{CoolDown, Eviction};
 use crate::observation::{Counts, Trouble};
 use crate::placement::{PlacedShare, Placement};
 
@@ -29,6 +30,10 @@ pub struct Status {
     pub totals: Totals,
     /// Cluster, reason code, words.
     pub diagnosis: Vec<(String, String, String)>,
+    /// Evictions, the last one last.
+    pub evictions: Vec<Eviction>,
+    /// Clusters that are not tried for a while.
+    pub cool_downs: Vec<CoolDown>,
     /// Runs so far.
     pub runs: Vec<Run>,
     /// When it was first placed.
@@ -144,7 +149,10 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
         placement: (facts.revision > 0).then(|| Placement {
             revision: facts.revision,
             shares: Vec::new(),
+            unplaced: facts.unplaced.clone(),
         }),
+        evictions: facts.evictions.clone(),
+        cool_downs: facts.cool_downs.clone(),
         ..Status::default()
     };
     let (phase, conditions) = if let Some(refused) = &facts.refused {
@@ -169,19 +177,44 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
     status.phase = phase;
     status.conditions = conditions;
     if let Some(decision) = answer.filter(|_| phase == Phase::Queued) {
-        let refusals = decision.verdicts.iter().map(|verdict| {
-            let (reason, message) = match &verdict.refusal {
-                Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.clone()),
-                None => (
-                    "TooFewReplicas".to_owned(),
-                    format!("room for {} of {}", verdict.fit, facts.replicas),
-                ),
-            };
-            (verdict.cluster.clone(), reason, message)
-        });
-        status.diagnosis = refusals.take(MOST_DIAGNOSED).collect();
+        status.diagnosis = diagnosis(decision, facts.replicas);
     }
     status
+}
+
+/// Why each cluster does not take `replicas` now.
+fn diagnosis(decision: &Decision, replicas: i64) -> Vec<(String, String, String)> {
+    let each = decision.verdicts.iter().map(|verdict| {
+        let (reason, message) = match &verdict.refusal {
+            Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.to_string()),
+            None => (
+                "TooFewReplicas".to_owned(),
+                format!("room for {} of {replicas}", verdict.fit),
+            ),
+        };
+        (verdict.cluster.to_string(), reason, message)
+    });
+    each.take(MOST_DIAGNOSED).collect()
+}
+
+/// Whether all replicas have a place; else what the rest waits for.
+fn scheduled(
+    facts: &Facts,
+    placement: &Placement,
+    missing: i64,
+    ending: Option<&Ending>,
+    answer: Option<&Decision>,
+) -> Condition {
+    let where_to = format!("placed on {}", placement.summary());
+    if missing == 0 || ending.is_some() {
+        return condition("Scheduled", true, "Placed", &where_to);
+    }
+    let waits = match answer.map(|answer| &answer.outcome) {
+        Some(Outcome::Queued(message) | Outcome::TooLarge(message)) => message.as_str(),
+        _ => "waiting for the scheduler",
+    };
+    let words = format!("{missing} of {} replicas wait: {waits}; {where_to}", facts.replicas);
+    condition("Scheduled", false, "Queued", &words)
 }
 
 fn waiting(answer: Option<&Decision>) -> Vec<Condition> {
@@ -212,17 +245,14 @@ pub(super) fn placed(
     members: &Members,
     placement: &Placement,
     ending: Option<&Ending>,
+    answer: Option<&Decision>,
     now: Seconds,
 ) -> Status {
     let clusters = clusters(facts, members, placement, ending);
-    let totals = sum(facts.replicas, &clusters);
+    let missing = placement.missing(facts.replicas).count();
+    let totals = sum(facts.replicas, missing, &clusters);
     let phase = phase(facts, &totals, ending);
-    let mut conditions = vec![condition(
-        "Scheduled",
-        true,
-        "Placed",
-        &format!("placed on {}", placement.summary()),
-    )];
+    let mut conditions = vec![scheduled(facts, placement, missing, ending, answer)];
     match ending {
         Some(Ending::Complete) => {
             let words = format!(
@@ -256,7 +286,9 @@ pub(super) fn placed(
         placement: Some(placement.clone()),
         clusters,
         totals,
-        diagnosis: Vec::new(),
+        diagnosis: answer.map(|answer| diagnosis(answer, missing)).unwrap_or_default(),
+        evictions: facts.evictions.clone(),
+        cool_downs: facts.cool_downs.clone(),
         runs: runs(facts, ending, now),
         start: facts.start.or(Some(now)),
         completion: ending.map(|_| now),
@@ -303,11 +335,12 @@ fn progress(totals: &Totals, clusters: &[ClusterStatus]) -> String {
     text
 }
 
-fn sum(replicas: i64, clusters: &[ClusterStatus]) -> Totals {
+fn sum(replicas: i64, missing: i64, clusters: &[ClusterStatus]) -> Totals {
     let mut totals = Totals {
         replicas,
         ..Totals::default()
     };
+    totals.counts.pending = missing;
     for cluster in clusters {
         totals.counts.pending += cluster.counts.pending;
         totals.counts.running += cluster.counts.running;
@@ -358,6 +391,7 @@ fn share_status(
         ..Counts::default()
     };
     match (members.reach.get(&share.cluster), observed(members, share)) {
+        _ if share.complete => status.counts.succeeded = share.replicas,
         (None, _) => {
             status.unknown = share.replicas;
             status.trouble = Some(trouble("ClusterGone", "the SkyCluster is no longer registered"));
@@ -395,6 +429,9 @@ fn share_status(
     }
     if let Some(refusal) = members.sent_back.get(&share.id) {
         status.trouble = Some(refusal.trouble.clone());
+    }
+    if let Some(why) = &share.evicting {
+        status.trouble = Some(trouble("Evicting", &format!("{}: {}", why.reason, why.message)));
     }
     if matches!(ending, Some(Ending::Failed(_))) {
         // What has not ended is withdrawn now; it will not be tried again.

@@ -6,12 +6,12 @@ use crate::plugin::{Context, Refusal, SchedulerPlugin};
 pub(super) struct ClusterReady;
 
 impl SchedulerPlugin for ClusterReady {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "ClusterReady"
     }
 
     fn filter(&self, _: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
-        match (&cluster.health, &cluster.nodes) {
+        match (&cluster.health, &cluster.room) {
             (Health::NotReady { .. }, _) => Err(Refusal::new("ClusterNotReady", "not ready")),
             (Health::Ready, None) => Err(Refusal::new("NotReported", "not reported yet")),
             (Health::Ready, Some(_)) => Ok(()),

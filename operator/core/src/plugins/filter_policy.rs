@@ -8,25 +8,36 @@ use crate::workload::PolicyRule;
 pub(super) struct FilterPolicy;
 
 impl SchedulerPlugin for FilterPolicy {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "FilterPolicy"
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
-        let policies = context
-            .snapshot
-            .policies
-            .iter()
-            .filter(|policy| policy.governs(context.workload));
-        for policy in policies {
-            if !policy.allows(&cluster.name, &cluster.labels) {
+        let mut policies = context.policies.iter();
+        match policies.find(|policy| !policy.allows(&cluster.name, &cluster.labels)) {
+            None => Ok(()),
+            Some(policy) => {
                 let verb = match &policy.rule {
                     PolicyRule::Clusters { .. } => "excluded by FilterPolicy",
                     PolicyRule::Unreadable(_) => "refused by unreadable FilterPolicy",
                 };
-                return Err(Refusal::new("FilterPolicy", format!("{verb} {}", policy.name)));
+                Err(Refusal::new("FilterPolicy", format!("{verb} {}", policy.name)))
             }
         }
-        Ok(())
+    }
+
+    /// A policy that cannot be read lets nothing in, but drives nothing out: what runs was allowed by one that could.
+    fn retain(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
+        let mut readable = context
+            .policies
+            .iter()
+            .filter(|policy| matches!(policy.rule, PolicyRule::Clusters { .. }));
+        match readable.find(|policy| !policy.allows(&cluster.name, &cluster.labels)) {
+            None => Ok(()),
+            Some(policy) => Err(Refusal::new(
+                "FilterPolicy",
+                format!("excluded by FilterPolicy {}", policy.name),
+            )),
+        }
     }
 }

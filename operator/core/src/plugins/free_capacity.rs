@@ -1,30 +1,37 @@
 //! Prefers clusters that would have most left: over cpu, memory and what the workload asks for besides.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, SchedulerPlugin};
+use crate::plugin::{Context, SchedulerPlugin, Score};
 
 pub(super) struct FreeCapacity;
 
 impl SchedulerPlugin for FreeCapacity {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "FreeCapacity"
     }
 
     /// The mean, over the resources, of the share in hundredths that is left after one replica.
-    fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<i64> {
-        let need = &context.workload.needs.resources;
-        let free = cluster.sum(|node| &node.free);
-        let all = cluster.sum(|node| &node.allocatable);
-        let mut parts = vec![
-            left(free.cpu, need.cpu, all.cpu),
-            left(free.memory, need.memory, all.memory),
-        ];
-        for (name, need) in &need.extended {
-            let of = |amounts: &crate::resources::Resources| amounts.extended.get(name).copied().unwrap_or(0);
-            parts.push(left(of(&free), *need, of(&all)));
+    fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<Score> {
+        let room = cluster.room.as_ref()?;
+        let needs = &context.workload.needs;
+        let (free, all) = (room.free(), room.allocatable());
+        let mut sum = left(free.cpu, needs.resources.cpu, all.cpu)
+            + left(free.memory, needs.resources.memory, all.memory);
+        let mut count = 2;
+        let of = |amounts: &crate::resources::Resources, name: &str| {
+            amounts.extended.get(name).copied().unwrap_or(0)
+        };
+        for (name, need) in &needs.resources.extended {
+            sum += left(of(free, name), *need, of(all, name));
+            count += 1;
         }
-        let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
-        Some(parts.iter().sum::<i64>() / count)
+        if let Some(need) = &needs.accelerator
+            && let Some(name) = room.accelerator(needs)
+        {
+            sum += left(of(free, &name), need.count, of(all, &name));
+            count += 1;
+        }
+        Some((sum / count).into())
     }
 }
 

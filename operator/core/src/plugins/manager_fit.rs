@@ -6,7 +6,7 @@ use crate::plugin::{Context, Refusal, SchedulerPlugin};
 pub(super) struct ManagerFit;
 
 impl SchedulerPlugin for ManagerFit {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "ManagerFit"
     }
 

@@ -1,4 +1,5 @@
-//! Refuses clusters that satisfy none of the workload's `placement.filters`.
+//! Refuses clusters that satisfy none of the workload's `placement.filters`. A share whose cluster was relabelled so
+//! that none holds any more does not stay.
 
 use crate::cluster::Cluster;
 use crate::plugin::{Context, Refusal, SchedulerPlugin};
@@ -6,7 +7,7 @@ use crate::plugin::{Context, Refusal, SchedulerPlugin};
 pub(super) struct PlacementFilters;
 
 impl SchedulerPlugin for PlacementFilters {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "PlacementFilters"
     }
 
@@ -20,5 +21,9 @@ impl SchedulerPlugin for PlacementFilters {
                 "not matched by placement.filters",
             ))
         }
+    }
+
+    fn retain(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
+        self.filter(context, cluster)
     }
 }

@@ -2,6 +2,7 @@
 
 mod properties;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use super::*;
 use crate::cluster::{Manager, Node, Taint};
 use crate::labels::{Expression, Labels, Operator, Selector};
 use crate::resources::Resources;
-use crate::workload::{Kind, Needs, Policy, PolicyRule, Preference};
+use crate::room::Room;
+use crate::workload::{Kind, Needs, Policy, PolicyRule, Preference, Spread};
 
 const GIB: i64 = 1 << 30;
 
@@ -36,11 +38,12 @@ fn cluster(name: &str, text: &str, nodes: &[i64]) -> Cluster {
     Cluster {
         name: name.into(),
         manager: Manager::Kubernetes,
-        labels,
+        labels: labels.into(),
         taints: vec![],
         unschedulable: false,
+        leaving: false,
         health: Health::Ready,
-        nodes: Some(Arc::new(nodes.collect())),
+        room: Some(Arc::new(Room::new(Arc::new(nodes.map(Arc::new).collect())))),
     }
 }
 
@@ -55,13 +58,17 @@ fn job(replicas: i64, cpu: i64) -> Workload {
         priority: 0,
         replicas,
         gang: true,
-        needs: Needs {
+        needs: Arc::new(Needs {
             resources: Resources::new(cpu, GIB / 8),
             ..Needs::default()
-        },
+        }),
         filters: vec![],
         preferences: vec![],
         tolerations: vec![],
+        spread: Spread::default(),
+        placed: BTreeMap::new(),
+        cooling: BTreeMap::new(),
+        revision: 0,
     }
 }
 
@@ -75,7 +82,8 @@ fn check_with(clusters: &[Cluster], policies: &[Policy], workload: &Workload, ex
             .iter()
             .map(|cluster| (cluster.name.clone(), cluster.clone()))
             .collect(),
-        policies: policies.to_vec(),
+        policies: BTreeMap::from([("default".to_owned(), policies.to_vec())]),
+        ..Snapshot::default()
     };
     let mut report = String::new();
     let _ = match Scheduler::default().decide(workload, &snapshot).outcome {
@@ -177,7 +185,7 @@ fn what_no_empty_cluster_would_hold_is_too_large() {
 #[test]
 fn a_cluster_that_has_not_reported_keeps_a_large_job_queued() {
     let mut unreported = cluster("b", "", &[]);
-    unreported.nodes = None;
+    unreported.room = None;
     let expect = "queued: 0/2 clusters: 1 insufficient cpu, 1 not reported yet";
     check(&[cluster("a", "", &[2000]), unreported], &job(1, 3000), expect);
 }

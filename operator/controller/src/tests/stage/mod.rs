@@ -17,8 +17,8 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sky_convert::job::Defaults;
-use sky_crds::{FilterPolicy, SkyCluster, SkyJob};
+use sky_convert::workload::Defaults;
+use sky_crds::{FilterPolicy, SkyCluster, SkyJob, SkyNamespace};
 use sky_member::fake::{Fake, node};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fleet::{Fleet, Stir};
 use crate::job;
+use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use host::Host;
 
@@ -112,6 +113,8 @@ where
 struct Operator {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
+    rules: Arc<Rules>,
+    calls: mpsc::UnboundedSender<ObjectRef<SkyJob>>,
     reconciled: Shown<SkyJob>,
     scheduled: Shown<SkyJob>,
     clusters: Shown<SkyCluster>,
@@ -129,8 +132,17 @@ impl Operator {
         if !held_back.contains(&Cache::Scheduler) {
             self.scheduled.take_in(jobs.clone());
         }
-        self.clusters.take_in(host.all("SkyCluster"));
-        self.policies.take_in(host.all("FilterPolicy"));
+        let clusters = self.clusters.take_in(host.all("SkyCluster"));
+        let policies = self.policies.take_in(host.all("FilterPolicy"));
+        if !clusters.is_empty() || !policies.is_empty() {
+            self.rules.changed();
+            for job in &jobs {
+                let name = job["metadata"]["name"].as_str().unwrap_or_default();
+                self.calls
+                    .send(ObjectRef::new(name).within("default"))
+                    .expect("a controller");
+            }
+        }
         if !held_back.contains(&Cache::Reconciler) {
             for job in self.reconciled.take_in(jobs) {
                 self.trigger.unbounded_send(Ok(job)).expect("a controller");
@@ -334,22 +346,17 @@ impl Stage {
             fleet.register(name);
             fleet.seat(Arc::new(member.clone()));
         }
-        let defaults = Defaults {
-            image: "ubuntu:latest".into(),
-        };
-        let sources = Sources {
-            jobs,
-            clusters,
-            policies,
-            fleet: fleet.clone(),
-            defaults: defaults.clone(),
-            needs: Default::default(),
-        };
+        let defaults = Defaults::default();
+        let (namespaces, _) = Shown::<SkyNamespace>::new();
+        let rules = Rules::new(clusters, policies, namespaces);
+        let sources = Sources::new(jobs, rules.clone(), fleet.clone(), defaults.clone());
         let (calls, called) = mpsc::unbounded_channel();
+        let looks = calls.clone();
         let context = job::Context::new(
             self.host.client(),
             fleet.clone(),
             board.clone(),
+            rules.clone(),
             ORIGIN.into(),
             defaults,
         );
@@ -361,6 +368,8 @@ impl Stage {
         self.operator = Some(Operator {
             fleet,
             board,
+            rules,
+            calls: looks,
             reconciled,
             scheduled,
             clusters: shown_clusters,

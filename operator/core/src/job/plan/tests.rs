@@ -1,5 +1,6 @@
 //! Plans as text: what is known in, steps and status out. Properties that hold of every plan are in `properties`.
 
+mod evictions;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -7,8 +8,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::decision::Verdict;
 use crate::job::{Finished, Refused, SentBack};
-use crate::observation::{Counts, End, Trouble};
+use crate::observation::{Counts, End, Started, Trouble};
 use crate::plugin::Refusal;
+use crate::ranks::Ranks;
 use crate::share::Stamp;
 use crate::workload::Kind;
 
@@ -52,7 +54,10 @@ fn facts(text: &str) -> Facts {
                 });
             }
             "placed" => {
-                facts.placement = Some(Placement::of_all(1, &amounts(rest)));
+                facts.replicas = amounts(rest).iter().map(|(_, count)| count).sum();
+                let mut placement = Placement::of_all(1, &amounts(rest));
+                placement.shares.iter_mut().for_each(|share| share.bound = Some(900));
+                facts.placement = Some(placement);
                 facts.revision = 1;
                 facts.start = Some(900);
                 facts.runs = vec![Run {
@@ -63,6 +68,17 @@ fn facts(text: &str) -> Facts {
                 }];
             }
             "run" => facts.run = rest.into(),
+            "gang" => facts.gang = true,
+            "tries" => facts.limit = number(),
+            "timeout" => facts.pending_timeout = number(),
+            "was-suspended" => facts.was_suspended = true,
+            "evicting" => {
+                let (id, reason) = rest.split_once(' ').expect("a share and a reason");
+                let shares = facts.placement.iter_mut().flat_map(|placement| &mut placement.shares);
+                for share in shares.filter(|share| share.id == id) {
+                    share.evicting = Some(trouble(reason));
+                }
+            }
             "deadline" => facts.deadline = Some(number()),
             "ttl" => facts.ttl = Some(number()),
             "complete" | "failed" => {
@@ -83,7 +99,9 @@ fn facts(text: &str) -> Facts {
                     )
                 };
                 facts.recorded = amounts(rest).into_iter().map(counts).collect();
-                facts.seen = facts.recorded.keys().cloned().collect();
+                for share in facts.placement.iter_mut().flat_map(|placement| &mut placement.shares) {
+                    share.seen = facts.recorded.contains_key(&share.cluster);
+                }
             }
             other => panic!("no such fact: {other}"),
         }
@@ -106,10 +124,14 @@ fn members(text: &str) -> Members {
                 };
                 members.unseen.push(((*cluster).to_owned(), key));
             }
-            [word @ ("refused" | "busy"), id] => {
+            ["forbidden", cluster, reason] => {
+                members.forbidden.insert((*cluster).to_owned(), trouble(reason));
+            }
+            [word @ ("refused" | "busy" | "foreign"), id] => {
+                let reason = if *word == "foreign" { "Conflict" } else { "InvalidTemplate" };
                 let why = SentBack {
                     for_good: *word == "refused",
-                    trouble: trouble("InvalidTemplate"),
+                    trouble: trouble(reason),
                 };
                 members.sent_back.insert((*id).to_owned(), why);
             }
@@ -128,7 +150,7 @@ fn members(text: &str) -> Members {
     members
 }
 
-/// A share of two replicas.
+/// A share of two replicas. What is held back may still have active replicas, and may have started one.
 fn share(id: &str, doing: &str) -> Observation {
     let mut counts = Counts::default();
     match doing {
@@ -157,8 +179,19 @@ fn share(id: &str, doing: &str) -> Observation {
         replicas: 2,
         counts,
         settled: 0,
-        started: doing != "pending",
-        suspended: doing == "suspended",
+        started: match doing {
+            "pending" | "suspended" | "held" | "stopping" | "buried" | "burying" => Started::No,
+            "lost-sight-of" => Started::Unknown,
+            _ => Started::Yes,
+        },
+        done: if doing == "half-done-buried" {
+            Ranks::consecutive(0, 1)
+        } else {
+            Ranks::default()
+        },
+        active: i64::from(matches!(doing, "stopping" | "burying" | "running" | "pending")),
+        tombstone: doing.ends_with("buried").then_some(950).or((doing == "burying").then_some(950)),
+        suspended: !matches!(doing, "pending" | "running" | "complete" | "failed" | "leaving"),
         deleting: doing == "leaving",
         end: match doing {
             "complete" => Some(End::Complete),
@@ -179,9 +212,10 @@ fn answer(text: &str) -> Option<Decision> {
     let refusal = Refusal::new("Cordoned", "cordoned");
     let verdicts = vec![Verdict {
         cluster: "a".into(),
-        refusal: Some(("Unschedulable", refusal)),
+        refusal: Some(("Unschedulable".into(), refusal)),
         fit: 0,
         weight: 0,
+        score: 0,
         scores: vec![],
     }];
     Some(Decision { outcome, verdicts })
@@ -202,6 +236,8 @@ fn render(plan: &Plan) -> String {
                 format!("ensure {} on {}{held}", share.id, share.cluster)
             }
             Step::Withdraw { cluster, key } => format!("withdraw {} from {cluster}", key.object),
+            Step::Hold { cluster, key } => format!("hold {} on {cluster}", key.object),
+            Step::Bury { share } => format!("bury {} on {}", share.id, share.cluster),
         });
     }
     if plan.queue {

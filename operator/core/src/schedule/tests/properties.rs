@@ -33,7 +33,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             });
         Snapshot {
             clusters: clusters.collect(),
-            policies: Vec::new(),
+            ..Snapshot::default()
         }
     })
 }
@@ -74,7 +74,7 @@ proptest! {
         let decision = Scheduler::default().decide(&workload, &snapshot);
         let mut used = BTreeSet::new();
         for (cluster, count) in parts(&decision) {
-            let verdict = decision.verdicts.iter().find(|verdict| verdict.cluster == *cluster);
+            let verdict = decision.verdicts.iter().find(|verdict| *verdict.cluster == **cluster);
             let verdict = verdict.expect("a verdict for each cluster used");
             prop_assert!(verdict.refusal.is_none());
             prop_assert!(*count > 0 && *count <= verdict.fit);
@@ -105,10 +105,10 @@ proptest! {
         }
         for (name, cluster) in &after.clusters {
             let before = &snapshot.clusters[name];
-            let nodes = cluster.nodes.iter().flat_map(|nodes| nodes.iter());
-            let known = before.nodes.iter().flat_map(|nodes| nodes.iter());
-            for (now, then) in nodes.zip(known) {
-                prop_assert!(now.free.cpu >= 0 || now.free == then.free, "{} is over-committed", now.name);
+            let nodes = cluster.room.iter().flat_map(|room| room.rows());
+            let known = before.room.iter().flat_map(|room| room.rows());
+            for ((node, now), (_, then)) in nodes.zip(known) {
+                prop_assert!(now.cpu >= 0 || now == then, "{} is over-committed", node.name);
             }
         }
     }
@@ -119,7 +119,7 @@ proptest! {
         let used: BTreeSet<&str> = parts(&decision).iter().map(|(cluster, _)| cluster.as_str()).collect();
         let weight_of = |used_or_not: bool| {
             let verdicts = decision.verdicts.iter().filter(|verdict| verdict.refusal.is_none() && verdict.fit > 0);
-            let picked = verdicts.filter(|verdict| used.contains(verdict.cluster.as_str()) == used_or_not);
+            let picked = verdicts.filter(|verdict| used.contains(&*verdict.cluster) == used_or_not);
             picked.map(|verdict| verdict.weight).collect::<Vec<_>>()
         };
         let least_used = weight_of(true).into_iter().min();

@@ -24,6 +24,13 @@ fn known() -> impl Strategy<Value = Facts> {
         "failed",
         "recorded a:2",
         "recorded b:1",
+        "gang",
+        "tries 1",
+        "timeout 50",
+        "was-suspended",
+        "evicting 1-0 FilterPolicy",
+        "evicting 1-0 PendingTimeout",
+        "evicting 1-1 GangBroken",
     ];
     let some = prop::sample::subsequence(clauses.to_vec(), 0..6);
     some.prop_map(|clauses| facts(&clauses.join(", ")))
@@ -38,6 +45,13 @@ fn said() -> impl Strategy<Value = Members> {
         "leaving",
         "complete",
         "failed",
+        "held",
+        "ran-held",
+        "stopping",
+        "buried",
+        "ran-buried",
+        "half-done-buried",
+        "lost-sight-of",
         "",
         "",
     ];
@@ -59,6 +73,9 @@ fn said() -> impl Strategy<Value = Members> {
             "unseen b",
             "refused 1-1",
             "busy 1-0",
+            "foreign 1-0",
+            "forbidden a FilterPolicy",
+            "forbidden b Tainted",
         ],
         0..4,
     );
@@ -87,14 +104,23 @@ fn answered() -> impl Strategy<Value = Option<Decision>> {
 fn ensured(plan: &Plan) -> impl Iterator<Item = &PlacedShare> {
     plan.steps.iter().filter_map(|step| match step {
         Step::Ensure { share, .. } => Some(share),
-        Step::Withdraw { .. } => None,
+        _ => None,
     })
 }
 
 fn withdrawn(plan: &Plan) -> impl Iterator<Item = (&str, &ShareKey)> {
     plan.steps.iter().filter_map(|step| match step {
         Step::Withdraw { cluster, key } => Some((cluster.as_str(), key)),
-        Step::Ensure { .. } => None,
+        _ => None,
+    })
+}
+
+/// Shares that are held back or buried.
+fn stopped(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Hold { key, .. } => Some(key.object.trim_start_matches("object-").to_owned()),
+        Step::Bury { share } => Some(share.id.clone()),
+        _ => None,
     })
 }
 
@@ -113,11 +139,50 @@ proptest! {
         let planned = plan(&facts, &members, answer.as_ref(), NOW);
         for share in ensured(&planned) {
             prop_assert_eq!(members.reach.get(&share.cluster), Some(&Reach::Synced));
-            prop_assert!(facts.placement.iter().any(|placement| placement.shares.contains(share)), "only what is bound");
+            let bound = facts.placement.iter().flat_map(|placement| &placement.shares);
+            let bound = bound.filter(|bound| bound.evicting.is_none()).any(|bound| bound.id == share.id);
+            prop_assert!(bound, "only what is bound, and not what is to go");
             let is_there = observed(&members, share).is_some();
             prop_assert!(is_there || !members.seen.contains(&share.id), "never a second time");
             prop_assert!(!completed(&facts, &members, share));
         }
+    }
+
+    #[test]
+    fn every_rank_has_one_place_or_waits_for_one(facts in known(), members in said(), answer in answered()) {
+        let planned = plan(&facts, &members, answer.as_ref(), NOW);
+        let same_run = facts.runs.last().is_none_or(|run| run.id == facts.run);
+        let (Some(before), Some(after), true) =
+            (&facts.placement, planned.status.and_then(|status| status.placement), same_run) else { return Ok(()) };
+        let ranks = |placement: &Placement| {
+            let placed = placement.shares.iter().flat_map(|share| share.ranks.iter());
+            let waiting = placement.unplaced.iter().flat_map(|one| one.ranks.iter());
+            let mut all: Vec<u32> = placed.chain(waiting).collect();
+            all.sort_unstable();
+            all
+        };
+        prop_assert_eq!(ranks(before), ranks(&after));
+    }
+
+    #[test]
+    fn nothing_is_stopped_whose_eviction_is_not_recorded(facts in known(), members in said(), answer in answered()) {
+        let planned = plan(&facts, &members, answer.as_ref(), NOW);
+        let shares: Vec<&PlacedShare> = facts.placement.iter().flat_map(|placement| &placement.shares).collect();
+        for id in stopped(&planned) {
+            let recorded = shares.iter().any(|share| share.id == id && share.evicting.is_some());
+            prop_assert!(recorded, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_may_have_started_moves_only_with_a_try_left(
+        facts in known(), members in said(), answer in answered(),
+    ) {
+        let planned = plan(&facts, &members, answer.as_ref(), NOW);
+        let status = planned.status.unwrap_or_default();
+        let waiting = status.placement.iter().flat_map(|placement| &placement.unplaced);
+        let used: i64 = waiting.map(|one| one.interruptions).max().unwrap_or(0);
+        prop_assert!(used <= facts.limit);
     }
 
     #[test]
@@ -139,6 +204,10 @@ proptest! {
         let Some(placement) = facts.placement.clone() else { return Ok(()) };
         let planned = plan(&facts, &members, answer.as_ref(), NOW);
         let objects: BTreeSet<(&str, &ShareKey)> = withdrawn(&planned).collect();
+        let interrupted = planned.status.iter().flat_map(|status| &status.conditions);
+        if interrupted.into_iter().any(|condition| condition.reason == "InterruptedByEviction") {
+            return Ok(());
+        }
         for share in &placement.shares {
             if let Some(seen) = observed(&members, share).filter(|seen| seen.end.is_some()) {
                 prop_assert!(!objects.contains(&(share.cluster.as_str(), &seen.key)));
@@ -172,7 +241,8 @@ proptest! {
     ) {
         let planned = plan(&facts, &members, answer.as_ref(), NOW);
         if planned.queue {
-            prop_assert!(facts.placement.is_none() && facts.finished.is_none());
+            let missing = facts.placement.iter().all(|placed| !placed.missing(facts.replicas).is_empty());
+            prop_assert!(missing && facts.finished.is_none());
             prop_assert!(!facts.suspend && !facts.deleting && facts.refused.is_none());
         }
     }
@@ -187,7 +257,11 @@ proptest! {
         prop_assert!(revision >= facts.revision);
         let new_run = facts.runs.iter().all(|run| run.id != facts.run);
         if let Some(placed) = facts.placement.as_ref().filter(|_| !new_run) {
-            prop_assert_eq!(status.placement.as_ref(), Some(placed));
+            let evicts = !members.forbidden.is_empty() || facts.pending_timeout > 0 || facts.was_suspended;
+            let evicting = placed.shares.iter().any(|share| share.evicting.is_some());
+            let foreign = members.sent_back.values().any(|refusal| refusal.trouble.reason == "Conflict");
+            let alike = status.placement.as_ref().is_some_and(|placement| placement.is_like(placed));
+            prop_assert!(alike || evicts || evicting || foreign);
         }
     }
 

@@ -1,0 +1,193 @@
+//! The host's objects, kept by watches, and what a change of one sets going: a round of decisions, and another look at
+//! the SkyJobs that a changed rule may drive out. Run by `run`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, StreamExt};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use sky_convert::job::has_ended;
+use sky_crds::{FilterPolicy, SkyCluster, SkyJob, SkyNamespace};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::Fleet;
+use crate::rules::Rules;
+use crate::scheduler::Board;
+
+/// The host's objects.
+pub struct Stores {
+    /// SkyClusters.
+    pub clusters: Store<DeserializeGuard<SkyCluster>>,
+    /// SkyJobs.
+    pub jobs: Store<DeserializeGuard<SkyJob>>,
+    /// FilterPolicies.
+    pub policies: Store<DeserializeGuard<FilterPolicy>>,
+    /// SkyNamespaces.
+    pub namespaces: Store<DeserializeGuard<SkyNamespace>>,
+    /// What they say about where work may go.
+    pub rules: Arc<Rules>,
+    live: Arc<AtomicBool>,
+}
+
+/// Whom a change concerns.
+#[derive(Clone)]
+pub struct Concerned {
+    /// Decides anew.
+    pub board: Arc<Board>,
+    /// Passes on that a cluster's shares are to be looked at.
+    pub fleet: Arc<Fleet>,
+    /// SkyJobs to look at.
+    pub jobs: UnboundedSender<ObjectRef<SkyJob>>,
+}
+
+impl Stores {
+    /// Empty stores, and the watches that fill them, each to be run until `stop`.
+    #[must_use]
+    pub fn open(
+        client: &Client,
+        concerned: &Concerned,
+        stop: &CancellationToken,
+    ) -> (Self, Vec<BoxFuture<'static, ()>>) {
+        let (clusters, cluster_writer) = reflector::store::<DeserializeGuard<SkyCluster>>();
+        let (jobs, job_writer) = reflector::store::<DeserializeGuard<SkyJob>>();
+        let (policies, policy_writer) = reflector::store::<DeserializeGuard<FilterPolicy>>();
+        let (namespaces, namespace_writer) = reflector::store::<DeserializeGuard<SkyNamespace>>();
+        let stores = Self {
+            rules: Rules::new(clusters.clone(), policies.clone(), namespaces.clone()),
+            clusters,
+            jobs,
+            policies,
+            namespaces,
+            live: Arc::default(),
+        };
+        let at_job = {
+            let board = concerned.board.clone();
+            move |_: Option<&DeserializeGuard<SkyJob>>| board.wake()
+        };
+        let watches = vec![
+            keep(client, job_writer, at_job, stop),
+            keep(client, cluster_writer, stores.at_cluster(concerned), stop),
+            keep(client, policy_writer, stores.at_policy(concerned), stop),
+            keep(client, namespace_writer, stores.at_namespace(concerned), stop),
+        ];
+        (stores, watches)
+    }
+
+    /// Waits until each watch has listed everything.
+    ///
+    /// # Errors
+    /// When a watch ended before.
+    pub async fn filled(&self) -> anyhow::Result<()> {
+        let ended = |kind: &'static str| format!("the watch on {kind} ended");
+        self.clusters.wait_until_ready().await.context(ended("SkyClusters"))?;
+        self.jobs.wait_until_ready().await.context(ended("SkyJobs"))?;
+        self.policies
+            .wait_until_ready()
+            .await
+            .context(ended("FilterPolicies"))?;
+        self.namespaces
+            .wait_until_ready()
+            .await
+            .context(ended("SkyNamespaces"))?;
+        // What was listed until now is looked at by the reconcilers anyway.
+        self.live.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn at_cluster(
+        &self,
+        concerned: &Concerned,
+    ) -> impl Fn(Option<&DeserializeGuard<SkyCluster>>) + Send + Sync + 'static {
+        let (rules, concerned) = (self.rules.clone(), concerned.clone());
+        move |guard| {
+            rules.changed();
+            concerned.board.wake();
+            if let Some(Ok(api)) = guard.map(|guard| &guard.0)
+                && rules.has_moved(api)
+            {
+                concerned.fleet.stir_jobs(&api.name_any());
+            }
+        }
+    }
+
+    fn at_policy(
+        &self,
+        concerned: &Concerned,
+    ) -> impl Fn(Option<&DeserializeGuard<FilterPolicy>>) + Send + Sync + 'static {
+        let look = self.look_at_placed(concerned);
+        move |guard| look(guard.and_then(|guard| guard.namespace()))
+    }
+
+    fn at_namespace(
+        &self,
+        concerned: &Concerned,
+    ) -> impl Fn(Option<&DeserializeGuard<SkyNamespace>>) + Send + Sync + 'static {
+        let look = self.look_at_placed(concerned);
+        move |guard| look(guard.map(|guard| guard.name_any()))
+    }
+
+    /// A rule of this namespace has changed: has every unfinished SkyJob there looked at that has a place.
+    fn look_at_placed(&self, concerned: &Concerned) -> impl Fn(Option<String>) + Send + Sync + 'static {
+        let (rules, jobs, live) = (self.rules.clone(), self.jobs.clone(), self.live.clone());
+        let concerned = concerned.clone();
+        move |namespace| {
+            rules.changed();
+            concerned.board.wake();
+            if !live.load(Ordering::Relaxed) {
+                return;
+            }
+            for guard in jobs.state() {
+                let Ok(job) = &guard.0 else { continue };
+                let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+                if job.namespace() == namespace && placement.is_some() && !has_ended(job) {
+                    // The receiver only goes when the operator ends.
+                    let _ = concerned.jobs.send(ObjectRef::from_obj(job));
+                }
+            }
+        }
+    }
+}
+
+/// Keeps all objects of a kind, and calls `at_change` for each change.
+fn keep<K>(
+    client: &Client,
+    writer: Writer<DeserializeGuard<K>>,
+    at_change: impl Fn(Option<&DeserializeGuard<K>>) + Send + Sync + 'static,
+    stop: &CancellationToken,
+) -> BoxFuture<'static, ()>
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects();
+    let stopped = stop.clone();
+    async move {
+        let listen = events.for_each(|event| {
+            match event {
+                Ok(object) => at_change(Some(&object)),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), %error, "watch on the host interrupted");
+                    at_change(None);
+                }
+            }
+            future::ready(())
+        });
+        tokio::select! { () = listen => {}, () = stopped.cancelled() => {} }
+    }
+    .boxed()
+}

@@ -1,0 +1,120 @@
+//! Accelerators: which resources are some, what their models are called, and by which name one cluster offers them.
+//! Read by room and by the reconcilers when they dispatch.
+
+use std::sync::Arc;
+
+use crate::cluster::Node;
+use crate::workload::AcceleratorNeed;
+
+/// Resources that are accelerators whatever follows the slash or the last dash.
+const PREFIXES: [&str; 2] = ["gpu.intel.com/", "nvidia.com/mig-"];
+
+/// Resources that are accelerators.
+const NAMES: [&str; 8] = [
+    "nvidia.com/gpu",
+    "nvidia.com/gpu.shared",
+    "amd.com/gpu",
+    "habana.ai/gaudi",
+    "google.com/tpu",
+    "aws.amazon.com/neuron",
+    "aws.amazon.com/neurondevice",
+    "gpu",
+];
+
+/// What device plugins publish beside accelerators under a prefix of theirs: a measure, no device.
+const MEASURES: [&str; 4] = [
+    "gpu.intel.com/millicores",
+    "gpu.intel.com/memory.max",
+    "gpu.intel.com/tiles",
+    "gpu.intel.com/xe_monitoring",
+];
+
+/// Whether pieces of the resource `name` are accelerators.
+#[must_use]
+pub fn is_accelerator(name: &str) -> bool {
+    let listed = NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    listed && !MEASURES.contains(&name) && !name.ends_with("_monitoring")
+}
+
+/// Whether an accelerator that is called `full` (`NVIDIA-A100-SXM4-80GB`) is of the model that a user calls `model`
+/// (`A100`): one of its words, cut at `-`, `_` and blanks, in any case; or all of it.
+#[must_use]
+pub fn is_model(model: &str, full: &str) -> bool {
+    full.eq_ignore_ascii_case(model)
+        || full
+            .split(['-', '_', ' '])
+            .any(|word| word.eq_ignore_ascii_case(model))
+}
+
+/// Whether `node` has accelerators that `need` takes.
+#[must_use]
+pub fn is_suitable(node: &Node, need: &AcceleratorNeed) -> bool {
+    match &need.model {
+        None => true,
+        Some(model) => node
+            .accelerator
+            .as_ref()
+            .is_some_and(|full| is_model(model, full)),
+    }
+}
+
+/// The resource by which these nodes offer what `need` asks for: of several the one they have most of, of equals the
+/// first by name. It depends on what nodes have, not on what is free, so that every replica of a share, and every
+/// look at it, finds the same. `None` when they offer none.
+#[must_use]
+pub fn resource<'n>(nodes: &'n [Arc<Node>], need: &AcceleratorNeed) -> Option<&'n str> {
+    let mut totals: Vec<(&str, i64)> = Vec::new();
+    for node in nodes.iter().filter(|node| is_suitable(node, need)) {
+        let offered = node
+            .allocatable
+            .extended
+            .iter()
+            .filter(|(name, amount)| **amount > 0 && is_accelerator(name));
+        for (name, amount) in offered {
+            match totals.iter_mut().find(|(known, _)| known == name) {
+                Some((_, total)) => *total = total.saturating_add(*amount),
+                None => totals.push((name, *amount)),
+            }
+        }
+    }
+    totals.sort_by(|(a, most), (b, other)| other.cmp(most).then_with(|| a.cmp(b)));
+    totals.first().map(|(name, _)| *name)
+}
+
+/// The models of these nodes that `need` takes, as the nodes spell them, each once, by name; empty when any will do.
+#[must_use]
+pub fn models(nodes: &[Arc<Node>], need: &AcceleratorNeed) -> Vec<String> {
+    if need.model.is_none() {
+        return Vec::new();
+    }
+    let suitable = nodes.iter().filter(|node| is_suitable(node, need));
+    let mut models: Vec<String> = suitable.filter_map(|node| node.accelerator.clone()).collect();
+    models.sort();
+    models.dedup();
+    models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_word_of_the_full_name_in_any_case() {
+        assert!(is_model("A100", "NVIDIA-A100-SXM4-80GB"));
+        assert!(is_model("a100", "NVIDIA A100"));
+        assert!(is_model("mi210", "AMD_Instinct_MI210"));
+        assert!(is_model("a100", "a100"));
+        assert!(!is_model("A10", "NVIDIA-A100-SXM4-80GB"));
+        assert!(!is_model("A100", "NVIDIA-A1000"));
+    }
+
+    #[test]
+    fn measures_are_no_accelerators() {
+        assert!(is_accelerator("gpu.intel.com/i915"));
+        assert!(is_accelerator("gpu.intel.com/xe"));
+        assert!(is_accelerator("nvidia.com/mig-1g.5gb"));
+        assert!(!is_accelerator("gpu.intel.com/millicores"));
+        assert!(!is_accelerator("gpu.intel.com/i915_monitoring"));
+        assert!(!is_accelerator("example.com/gpu"));
+    }
+}

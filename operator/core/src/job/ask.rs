@@ -1,0 +1,52 @@
+//! What a SkyJob asks the scheduler for: a place for the replicas that have none. Called by `plan` and by the plugin.
+
+use std::collections::BTreeMap;
+
+use super::facts::Facts;
+use crate::Seconds;
+use crate::eviction;
+use crate::placement::Placement;
+use crate::workload::Workload;
+
+/// The part of `workload` that is to be placed at `now`; `None` when nothing is, or not now.
+#[must_use]
+pub fn ask(workload: &Workload, facts: &Facts, now: Seconds) -> Option<Workload> {
+    let held = facts.deleting || facts.finished.is_some() || facts.refused.is_some() || facts.suspend;
+    if held {
+        return None;
+    }
+    let placement = facts.placement.clone().unwrap_or_else(|| Placement {
+        revision: facts.revision,
+        shares: Vec::new(),
+        unplaced: facts.unplaced.clone(),
+    });
+    let missing = placement.missing(facts.replicas).count();
+    if missing == 0 {
+        return None;
+    }
+    let mut placed: BTreeMap<String, i64> = BTreeMap::new();
+    for share in placement.shares.iter().filter(|share| share.evicting.is_none()) {
+        *placed.entry(share.cluster.clone()).or_default() += share.replicas;
+    }
+    // A gang holds together until its first replica starts: then nothing of it stays anywhere, and all of it is placed
+    // anew at once, when all of it has gone.
+    let begun = !placed.is_empty() || placement.unplaced.iter().any(|one| one.interruptions > 0);
+    let gang = workload.gang && !begun;
+    if gang && !placement.shares.is_empty() {
+        return None;
+    }
+    Some(Workload {
+        replicas: missing,
+        gang,
+        placed,
+        cooling: eviction::cooling(&facts.cool_downs, now),
+        revision: facts.revision,
+        ..workload.clone()
+    })
+}
+
+/// When a cluster that cools down may be tried again, the soonest of them.
+#[must_use]
+pub fn next_cluster(facts: &Facts, now: Seconds) -> Option<Seconds> {
+    eviction::cooling(&facts.cool_downs, now).into_values().min()
+}

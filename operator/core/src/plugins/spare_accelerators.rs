@@ -1,0 +1,20 @@
+//! Keeps accelerators for work that needs them: what needs none prefers clusters that have none.
+
+use crate::cluster::Cluster;
+use crate::plugin::{Context, SchedulerPlugin, Score};
+
+pub(super) struct SpareAccelerators;
+
+impl SchedulerPlugin for SpareAccelerators {
+    fn name(&self) -> &str {
+        "SpareAccelerators"
+    }
+
+    fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<Score> {
+        if context.workload.needs.has_accelerators() {
+            return None;
+        }
+        let has_any = cluster.room.as_ref()?.accelerators() > 0;
+        Some(if has_any { 0 } else { 100 }.into())
+    }
+}

@@ -1,0 +1,325 @@
+//! The room on one cluster: its nodes, what was promised on top, and what was worked out for each shape of request.
+//!
+//! A decision asks thousands of clusters how many replicas they take. The answer depends on the nodes and on what one
+//! replica needs alone, so it is kept until room is taken: nodes are not counted again for a cluster that did not
+//! change.
+
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::accelerator;
+use crate::cluster::{Node, Nodes};
+use crate::fit::{self, Demand};
+use crate::resources::Resources;
+use crate::workload::Needs;
+
+/// Shapes of request that a cluster remembers; the oldest is forgotten first.
+const REMEMBERED: usize = 32;
+
+/// What is left on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Resources; below zero when over-committed.
+    pub free: Resources,
+    /// Pods.
+    pub pods: i64,
+}
+
+/// What was worked out for one shape of request.
+#[derive(Clone, Debug)]
+struct Known {
+    needs: Arc<Needs>,
+    fit: i64,
+    shortage: Option<Arc<str>>,
+    accelerator: Option<Arc<str>>,
+    empty: Option<i64>,
+}
+
+/// The room on one cluster.
+#[derive(Debug)]
+pub struct Room {
+    nodes: Nodes,
+    /// Nodes that room was taken from, by index.
+    touched: BTreeMap<usize, Left>,
+    free: Resources,
+    allocatable: Resources,
+    accelerators: i64,
+    known: Mutex<Vec<Known>>,
+}
+
+impl Clone for Room {
+    fn clone(&self) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            touched: self.touched.clone(),
+            free: self.free.clone(),
+            allocatable: self.allocatable.clone(),
+            accelerators: self.accelerators,
+            known: Mutex::new(self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        }
+    }
+}
+
+impl Room {
+    /// The room on `nodes`, nothing promised yet.
+    #[must_use]
+    pub fn new(nodes: Nodes) -> Self {
+        let (mut free, mut allocatable) = (Resources::default(), Resources::default());
+        for node in nodes.iter().filter(|node| node.ready && !node.unschedulable) {
+            free.add(&node.free);
+            allocatable.add(&node.allocatable);
+        }
+        let accelerators = nodes
+            .iter()
+            .flat_map(|node| &node.allocatable.extended)
+            .filter(|(name, _)| accelerator::is_accelerator(name))
+            .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+        Self {
+            nodes,
+            touched: BTreeMap::new(),
+            free,
+            allocatable,
+            accelerators,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The nodes, as the member reported them.
+    #[must_use]
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Each node with what is left on it.
+    pub fn rows(&self) -> impl Iterator<Item = (&Node, &Resources)> {
+        let each = self.nodes.iter().enumerate();
+        each.map(|(index, node)| (&**node, self.left(index, node).0))
+    }
+
+    /// What is left on nodes that are ready and not cordoned.
+    #[must_use]
+    pub fn free(&self) -> &Resources {
+        &self.free
+    }
+
+    /// What nodes that are ready and not cordoned give to workloads.
+    #[must_use]
+    pub fn allocatable(&self) -> &Resources {
+        &self.allocatable
+    }
+
+    /// Accelerators on all nodes.
+    #[must_use]
+    pub fn accelerators(&self) -> i64 {
+        self.accelerators
+    }
+
+    /// How many replicas with these needs go onto the nodes now.
+    #[must_use]
+    pub fn fit(&self, needs: &Arc<Needs>) -> i64 {
+        self.ask(needs, |known| known.fit)
+    }
+
+    /// Why not one replica with these needs goes onto the nodes now; `None` when one does.
+    #[must_use]
+    pub fn shortage(&self, needs: &Arc<Needs>) -> Option<Arc<str>> {
+        self.ask(needs, |known| known.shortage.clone())
+    }
+
+    /// The resource by which the nodes offer the accelerators that these needs ask for without naming one.
+    #[must_use]
+    pub fn accelerator(&self, needs: &Arc<Needs>) -> Option<Arc<str>> {
+        needs.accelerator.as_ref()?;
+        self.ask(needs, |known| known.accelerator.clone())
+    }
+
+    /// How many replicas would go onto the nodes if nothing ran there.
+    #[must_use]
+    pub fn empty_fit(&self, needs: &Arc<Needs>) -> i64 {
+        self.ask(needs, |known| {
+            *known
+                .empty
+                .get_or_insert_with(|| self.demand(needs).map_or(0, |demand| demand.empty_fit(&self.nodes)))
+        })
+    }
+
+    fn demand<'a>(&'a self, needs: &'a Needs) -> Option<Demand<'a>> {
+        Demand::new(needs, &self.nodes)
+    }
+
+    fn ask<T>(&self, needs: &Arc<Needs>, answer: impl FnOnce(&mut Known) -> T) -> T {
+        let mut kept = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &Known| Arc::ptr_eq(&known.needs, needs) || known.needs == *needs;
+        if let Some(known) = kept.iter_mut().find(|known| same(known)) {
+            return answer(known);
+        }
+        if kept.len() >= REMEMBERED {
+            kept.remove(0);
+        }
+        let mut known = self.work_out(needs);
+        let answer = answer(&mut known);
+        kept.push(known);
+        answer
+    }
+
+    fn work_out(&self, needs: &Arc<Needs>) -> Known {
+        let demand = self.demand(needs);
+        let fit = demand.as_ref().map_or(0, |demand| {
+            let each = self.nodes.iter().enumerate();
+            each.fold(0_i64, |total, (index, node)| {
+                let (free, pods) = self.left(index, node);
+                total.saturating_add(demand.on_node(node, free, pods))
+            })
+        });
+        let shortage = (fit == 0).then(|| match &demand {
+            Some(demand) => fit::shortage(demand, self.rows()),
+            None => fit::no_accelerator(needs),
+        });
+        Known {
+            needs: needs.clone(),
+            fit,
+            shortage: shortage.map(Arc::from),
+            accelerator: demand.and_then(|demand| demand.accelerator().map(Arc::from)),
+            empty: None,
+        }
+    }
+
+    fn left<'a>(&'a self, index: usize, node: &'a Node) -> (&'a Resources, i64) {
+        match self.touched.get(&index) {
+            Some(left) => (&left.free, left.pods),
+            None => (&node.free, node.free_pods),
+        }
+    }
+
+    /// Takes room for `count` replicas, each on the admitted node with most room left, as kube-scheduler's default
+    /// does. What fits nowhere is taken from the roomiest node below zero, so that it is promised to nobody else.
+    pub fn take(&mut self, needs: &Needs, count: i64) {
+        if count <= 0 {
+            return;
+        }
+        let nodes = self.nodes.clone();
+        let Some(demand) = Demand::new(needs, &nodes) else {
+            return;
+        };
+        let asked = demand.resources();
+        let mut heap: BinaryHeap<Roomy> = (0..nodes.len())
+            .filter(|&index| demand.admits(&nodes[index]).is_ok())
+            .map(|index| {
+                let (free, pods) = self.left(index, &nodes[index]);
+                Roomy {
+                    fits: demand.on_node(&nodes[index], free, pods) > 0,
+                    cpu: free.cpu,
+                    memory: free.memory,
+                    index: std::cmp::Reverse(index),
+                }
+            })
+            .collect();
+        for _ in 0..count {
+            let Some(best) = heap.pop() else { break };
+            let index = best.index.0;
+            let node = &nodes[index];
+            let left = self.touched.entry(index).or_insert_with(|| Left {
+                free: node.free.clone(),
+                pods: node.free_pods,
+            });
+            left.free.subtract(&asked);
+            left.pods -= 1;
+            if node.ready && !node.unschedulable {
+                self.free.subtract(&asked);
+            }
+            heap.push(Roomy {
+                fits: demand.on_node(node, &left.free, left.pods) > 0,
+                cpu: left.free.cpu,
+                memory: left.free.memory,
+                index: best.index,
+            });
+        }
+        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A node in the order in which room is taken: one that fits, then most cpu, most memory, the first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Roomy {
+    fits: bool,
+    cpu: i64,
+    memory: i64,
+    index: std::cmp::Reverse<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, cpu: i64) -> Node {
+        Node {
+            name: name.into(),
+            ready: true,
+            allocatable: Resources::new(cpu, 1 << 30),
+            free: Resources::new(cpu, 1 << 30),
+            pods: 10,
+            free_pods: 10,
+            ..Node::default()
+        }
+    }
+
+    fn room(nodes: &[Node]) -> Room {
+        Room::new(Arc::new(nodes.iter().cloned().map(Arc::new).collect()))
+    }
+
+    fn cpu(amount: i64) -> Arc<Needs> {
+        Arc::new(Needs {
+            resources: Resources::new(amount, 0),
+            ..Needs::default()
+        })
+    }
+
+    #[test]
+    fn two_halves_are_not_a_whole() {
+        assert_eq!(room(&[node("a", 500), node("b", 500)]).fit(&cpu(1000)), 0);
+    }
+
+    #[test]
+    fn room_for_pods_is_a_limit_too() {
+        let mut small = node("a", 100_000);
+        small.free_pods = 3;
+        assert_eq!(room(&[small]).fit(&cpu(1)), 3);
+    }
+
+    #[test]
+    fn taken_room_spreads_over_nodes_as_kube_scheduler_does() {
+        let mut room = room(&[node("a", 2000), node("b", 2000)]);
+        room.take(&cpu(1000), 2);
+        assert_eq!(room.fit(&cpu(2000)), 0);
+        assert_eq!(room.fit(&cpu(1000)), 2);
+        assert_eq!(room.free().cpu, 2000);
+    }
+
+    #[test]
+    fn what_fits_nowhere_is_still_taken() {
+        let mut room = room(&[node("a", 500)]);
+        room.take(&cpu(1000), 1);
+        assert_eq!(room.fit(&cpu(500)), 0);
+    }
+
+    #[test]
+    fn what_was_worked_out_is_forgotten_when_room_is_taken() {
+        let mut room = room(&[node("a", 2000)]);
+        assert_eq!(room.fit(&cpu(1000)), 2);
+        room.take(&cpu(500), 3);
+        assert_eq!(room.fit(&cpu(1000)), 0);
+        assert_eq!(room.shortage(&cpu(1000)).as_deref(), Some("insufficient cpu"));
+        assert_eq!(room.empty_fit(&cpu(1000)), 2);
+    }
+
+    #[test]
+    fn the_shortage_names_what_is_missing() {
+        let why = |nodes: &[Node]| room(nodes).shortage(&cpu(1000));
+        assert_eq!(why(&[node("a", 500)]).as_deref(), Some("insufficient cpu"));
+        assert_eq!(why(&[]).as_deref(), Some("no nodes"));
+        let mut cordoned = node("a", 5000);
+        cordoned.unschedulable = true;
+        assert_eq!(why(&[cordoned]).as_deref(), Some("nodes cordoned"));
+        assert_eq!(why(&[node("a", 5000)]), None);
+    }
+}
