@@ -381,6 +381,7 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
         annotations: job.annotations.clone(),
         program: job.program.clone(),
         requests: workload.needs.resources.clone(),
+        accelerator: None,
         retry: job.retry,
     }
 }

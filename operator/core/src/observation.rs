@@ -1,6 +1,8 @@
 //! What a member says: its nodes, its shares, and what changed. The words between sky-member and everybody else.
 
+use crate::Seconds;
 use crate::cluster::Node;
+use crate::ranks::Ranks;
 use crate::share::{ShareKey, Stamp};
 
 /// What a member says about one share.
@@ -18,16 +20,47 @@ pub struct Observation {
     pub counts: Counts,
     /// Replicas that are on a node or have ended: the rest still needs its reservation.
     pub settled: i64,
-    /// Whether any container of it has ever started, as far as is known.
-    pub started: bool,
+    /// Whether any container of it has ever started.
+    pub started: Started,
+    /// Indexes of the share's replicas that have succeeded.
+    pub done: Ranks,
+    /// Replicas (pods) that still take room on a node or may still run something, those on their way out included. A
+    /// share that is held back and has none runs nothing any more.
+    pub active: i64,
     /// Held back.
     pub suspended: bool,
+    /// Since when it is a tombstone: inert for good, it only keeps its name taken.
+    pub tombstone: Option<Seconds>,
     /// On its way out.
     pub deleting: bool,
     /// How it ended, if it did.
     pub end: Option<End>,
     /// What keeps its replicas from running, or made them fail.
     pub trouble: Option<Trouble>,
+}
+
+/// Whether a replica has ever started. What is known lasts, also when the replica itself is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Started {
+    /// None has, for certain.
+    #[default]
+    No,
+    /// One has.
+    Yes,
+    /// Replicas went unseen: it cannot be known any more.
+    Unknown,
+}
+
+impl Started {
+    /// What is known from both: one that has started outweighs everything, one that went unseen outweighs No.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::No, Self::No) => Self::No,
+        }
+    }
 }
 
 /// Replicas by what they are doing.

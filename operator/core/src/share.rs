@@ -77,8 +77,21 @@ pub struct Share {
     pub program: Program,
     /// What a replica asks for.
     pub requests: Resources,
+    /// Accelerators that a container asks for; a template says itself what it needs.
+    pub accelerator: Option<Accelerator>,
     /// What happens when a replica fails.
     pub retry: Retry,
+}
+
+/// Accelerators that a replica asks for, as its member names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accelerator {
+    /// Name of the resource there, such as `nvidia.com/gpu`.
+    pub resource: String,
+    /// Pieces.
+    pub count: i64,
+    /// Models, as nodes' labels spell them, of which the node must have one; empty: any.
+    pub models: Vec<String>,
 }
 
 /// What a replica runs.

@@ -9,7 +9,7 @@ use sky_convert::job::{Job, share};
 use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
 use sky_core::share::{Share, ShareKey};
-use sky_member::{Class, Desired, MemberError, Withdrawn};
+use sky_member::{Class, Desired, MemberError, Withdraw, Withdrawn};
 use tokio::time::Instant;
 
 use super::Context;
@@ -92,7 +92,10 @@ pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut 
 
 async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Outcome {
     let result = match context.fleet.member(cluster) {
-        Some(member) => member.withdraw(key).await.map(|found| found == Withdrawn::Gone),
+        Some(member) => member
+            .withdraw(key, Withdraw::Remove)
+            .await
+            .map(|found| found == Withdrawn::Gone),
         None => Err(unseated(cluster)),
     };
     Outcome {

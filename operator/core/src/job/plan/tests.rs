@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::decision::Verdict;
 use crate::job::{Finished, Refused, SentBack};
-use crate::observation::{Counts, End, Trouble};
+use crate::observation::{Counts, End, Started, Trouble};
 use crate::plugin::Refusal;
 use crate::share::Stamp;
 use crate::workload::Kind;
@@ -157,7 +157,13 @@ fn share(id: &str, doing: &str) -> Observation {
         replicas: 2,
         counts,
         settled: 0,
-        started: doing != "pending",
+        started: match doing {
+            "pending" => Started::No,
+            _ => Started::Yes,
+        },
+        done: Ranks::default(),
+        active: 0,
+        tombstone: None,
         suspended: doing == "suspended",
         deleting: doing == "leaving",
         end: match doing {
