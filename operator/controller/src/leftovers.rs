@@ -15,6 +15,7 @@ use sky_convert::workload::Defaults;
 use sky_core::observation::Observation;
 use sky_core::share::ShareKey;
 use sky_crds::SkyJob;
+use sky_member::Withdraw;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ pub async fn run(
             });
             if since.elapsed() >= KEPT
                 && let Some(member) = fleet.member(&cluster)
-                && let Err(error) = member.withdraw(&key).await
+                && let Err(error) = member.withdraw(&key, Withdraw::Remove).await
             {
                 tracing::warn!(cluster, object = %key.object, "failed to remove a leftover: {error}");
             }

@@ -21,3 +21,5 @@ pub const SHARE_ID: &str = "skymanager.io/share-id";
 pub const ATTEMPT: &str = "skymanager.io/attempt";
 /// Annotation: hash of the spec it was made from.
 pub const SPEC_HASH: &str = "skymanager.io/spec-hash";
+/// Annotation: since when it is a tombstone, in seconds since 1970. Who has it is never resumed.
+pub const TOMBSTONE: &str = "skymanager.io/tombstone";

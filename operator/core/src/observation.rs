@@ -24,12 +24,13 @@ pub struct Observation {
     pub started: Started,
     /// Indexes of the share's replicas that have succeeded.
     pub done: Ranks,
-    /// Replicas that still take room or may still run something, those on their way out included.
+    /// Replicas (pods) that still take room on a node or may still run something, those on their way out included. A
+    /// share that is held back and has none runs nothing any more.
     pub active: i64,
-    /// Since when it is a tombstone: inert for good, it only keeps its name taken.
-    pub tombstone: Option<Seconds>,
     /// Held back.
     pub suspended: bool,
+    /// Since when it is a tombstone: inert for good, it only keeps its name taken.
+    pub tombstone: Option<Seconds>,
     /// On its way out.
     pub deleting: bool,
     /// How it ended, if it did.
@@ -38,16 +39,28 @@ pub struct Observation {
     pub trouble: Option<Trouble>,
 }
 
-/// Whether a replica has ever started.
+/// Whether a replica has ever started. What is known lasts, also when the replica itself is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Started {
-    /// None has.
+    /// None has, for certain.
     #[default]
     No,
     /// One has.
     Yes,
     /// Replicas went unseen: it cannot be known any more.
     Unknown,
+}
+
+impl Started {
+    /// What is known from both: one that has started outweighs everything, one that went unseen outweighs No.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::No, Self::No) => Self::No,
+        }
+    }
 }
 
 /// Replicas by what they are doing.

@@ -76,7 +76,7 @@ impl Placement {
         let mut left = ranks.iter();
         for (index, (cluster, replicas)) in parts.iter().enumerate() {
             let count = usize::try_from(*replicas).unwrap_or(0);
-            let ranks = Ranks::of(left.by_ref().take(count));
+            let ranks: Ranks = left.by_ref().take(count).collect();
             let before = self.unplaced.iter().filter(|waiting| {
                 waiting.ranks.without(&ranks).count() < waiting.ranks.count()
             });
@@ -112,7 +112,7 @@ impl Placement {
         }
         let all = Ranks::consecutive(0, u32::try_from(replicas).unwrap_or(u32::MAX));
         let placed = self.shares.iter().flat_map(|share| share.ranks.iter());
-        all.without(&Ranks::of(placed))
+        all.without(&placed.collect())
     }
 
     /// A placement made up of shares that are on members though the record of them is lost. Their ranks run through

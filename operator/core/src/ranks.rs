@@ -1,5 +1,6 @@
 //! Sets of ranks, written `0-3,7`. A SkyJob's replicas are numbered 0..N-1 over all members.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,38 +25,22 @@ impl Ranks {
         }
     }
 
-    /// These ranks, in any order, each once.
-    #[must_use]
-    pub fn of(ranks: impl IntoIterator<Item = u32>) -> Self {
-        let mut all: Vec<u32> = ranks.into_iter().collect();
-        all.sort_unstable();
-        all.dedup();
-        let mut ranges: Vec<(u32, u32)> = Vec::new();
-        for rank in all {
-            match ranges.last_mut() {
-                Some((_, last)) if last.checked_add(1) == Some(rank) => *last = rank,
-                _ => ranges.push((rank, rank)),
-            }
-        }
-        Self(ranges)
-    }
-
     /// Those that are not in `others`.
     #[must_use]
     pub fn without(&self, others: &Self) -> Self {
         if others.0.is_empty() {
             return self.clone();
         }
-        let gone: std::collections::BTreeSet<u32> = others.iter().collect();
-        Self::of(self.iter().filter(|rank| !gone.contains(rank)))
+        let gone: BTreeSet<u32> = others.iter().collect();
+        self.iter().filter(|rank| !gone.contains(rank)).collect()
     }
 
     /// The ranks at these indexes: index 0 is the lowest.
     #[must_use]
     pub fn at(&self, indexes: &Self) -> Self {
-        let wanted: std::collections::BTreeSet<u32> = indexes.iter().collect();
+        let wanted: BTreeSet<u32> = indexes.iter().collect();
         let each = self.iter().zip(0_u32..);
-        Self::of(each.filter(|(_, index)| wanted.contains(index)).map(|(rank, _)| rank))
+        each.filter(|(_, index)| wanted.contains(index)).map(|(rank, _)| rank).collect()
     }
 
     /// Whether there are none.
@@ -76,6 +61,20 @@ impl Ranks {
             .iter()
             .map(|&(first, last)| i64::from(last) - i64::from(first) + 1)
             .sum()
+    }
+}
+
+impl FromIterator<u32> for Ranks {
+    /// In any order, repeated or not.
+    fn from_iter<I: IntoIterator<Item = u32>>(ranks: I) -> Self {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for rank in ranks.into_iter().collect::<BTreeSet<u32>>() {
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(rank) => *last = rank,
+                _ => ranges.push((rank, rank)),
+            }
+        }
+        Self(ranges)
     }
 }
 
@@ -132,6 +131,15 @@ mod tests {
         );
         assert_eq!(Ranks::consecutive(4, 3).to_string(), "4-6");
         assert_eq!(Ranks::consecutive(4, 0).count(), 0);
+    }
+
+    #[test]
+    fn ranks_in_any_order_are_the_same_set() {
+        assert_eq!(
+            [7, 2, 0, 1, 2].into_iter().collect::<Ranks>().to_string(),
+            "0-2,7"
+        );
+        assert_eq!([].into_iter().collect::<Ranks>(), Ranks::default());
     }
 
     #[test]

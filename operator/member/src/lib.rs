@@ -16,8 +16,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use sky_core::Seconds;
 use sky_core::observation::MemberEvent;
-use sky_core::share::{Share, ShareKey};
+use sky_core::share::{Share, ShareKey, Stamp};
 
 pub use error::{Class, MemberError};
 
@@ -40,14 +41,16 @@ pub trait Member: Send + Sync + fmt::Debug {
     /// Makes it so: created when absent, left alone when it is as wanted, updated otherwise.
     ///
     /// # Errors
-    /// `Conflict` when something foreign has the name, `Rejected` when the member refuses it as it is.
+    /// `Conflict` when something foreign has the name, or a tombstone, which is never changed; `Rejected` when the member
+    /// refuses it as it is.
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError>;
 
-    /// Begins to remove a share's object, whatever it is doing. It is gone when an event says so.
+    /// Begins to take a share away, as `how` says. What has become of it is said by events: gone, or held back with
+    /// nothing active any more, and then whether a replica has started before it could be stopped.
     ///
     /// # Errors
-    /// `Conflict` when the object is not ours.
-    async fn withdraw(&self, key: &ShareKey) -> Result<Withdrawn, MemberError>;
+    /// `Conflict` when the object is not ours, and for a tombstone when it is of another share or still on its way out.
+    async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError>;
 
     /// What happens there, from now on: first a Reset, or Lost when there is no answer. Never ends.
     fn events(&self) -> BoxStream<'static, MemberEvent>;
@@ -94,13 +97,36 @@ pub enum Ensured {
     Updated,
 }
 
+/// How a share is taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Withdraw {
+    /// Delete the object, a tombstone too.
+    Remove,
+    /// Hold it back unless a replica has started; then nothing is changed. What runs nothing yet is suspended.
+    IfNotStarted,
+    /// Make it inert for good and keep its name taken: nothing of it runs any more, and a create that is still on its way
+    /// finds the name taken. Created when absent.
+    Always(Tombstone),
+}
+
+/// What a tombstone says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The share that it stands for.
+    pub stamp: Stamp,
+    /// Since when it is one. What the first said stays.
+    pub since: Seconds,
+}
+
 /// What `withdraw` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
     /// Nothing is there.
     Gone,
-    /// It is on its way out.
+    /// It is on its way out, held back, or a tombstone.
     Going,
+    /// A replica has started: nothing was changed.
+    Started,
 }
 
 /// Which output is asked for.

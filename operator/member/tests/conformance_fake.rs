@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
-use sky_core::share::{Program, ShareKey};
+use sky_core::share::{Program, Share, ShareKey};
 use sky_member::Member;
 use sky_member::conformance::{Failure, Subject, Verdict, cases};
 use sky_member::fake::{Call, Fake, Fault, node};
@@ -54,6 +54,12 @@ impl Subject for Subjected {
         Ok(())
     }
 
+    async fn start(&self, share: &Share) -> Verdict {
+        self.0.place(&share.stamp.name);
+        self.0.start(&share.stamp.name);
+        Ok(())
+    }
+
     fn refused(&self) -> (Program, &'static str) {
         (
             Program::Template(json!({"spec": {"containers": []}})),
@@ -66,7 +72,7 @@ impl Subject for Subjected {
 async fn the_fake_does_what_every_manager_must() {
     let mut failed = Vec::new();
     for case in cases() {
-        let fake = Fake::new("fake", ORIGIN, vec![node("n-0", 4000)]);
+        let fake = Fake::new("fake", ORIGIN, vec![node("n-0", 1_000_000)]);
         if let Err(failure) = case.check(&Subjected(fake), "").await {
             failed.push(format!("{}: {failure}", case.name));
         }

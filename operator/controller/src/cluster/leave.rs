@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use sky_convert::job::has_ended;
 use sky_core::share::{ShareKey, Stamp};
 use sky_crds::{SkyCluster, SkyJob, names};
+use sky_member::Withdraw;
 
 use super::{ClusterError, Context, Memory, connect, status};
 use crate::fleet::{Contact, View};
@@ -67,7 +68,7 @@ pub(super) async fn leave(
     }
     if let Some(member) = context.fleet.member(name).filter(|_| !silent) {
         for key in &remaining.over {
-            if let Err(error) = member.withdraw(key).await {
+            if let Err(error) = member.withdraw(key, Withdraw::Remove).await {
                 tracing::warn!(cluster = name, object = %key.object, "failed to withdraw: {error}");
             }
         }

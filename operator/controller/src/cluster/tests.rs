@@ -210,6 +210,7 @@ async fn seat(scene: &Scene, jobs: &[&str]) -> Fake {
             annotations: Default::default(),
             program: Program::Container(Container::default()),
             requests: Resources::new(1, 1),
+            accelerator: None,
             retry: Retry::Replace(0),
         };
         fake.ensure(Desired::Share(Box::new(share)))

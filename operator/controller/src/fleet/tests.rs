@@ -47,6 +47,7 @@ async fn give(fake: &Fake, job: &str) {
         annotations: Default::default(),
         program: Program::Container(Container::default()),
         requests: Resources::new(1, 1),
+        accelerator: None,
         retry: Retry::Replace(0),
     };
     fake.ensure(Desired::Share(Box::new(share)))

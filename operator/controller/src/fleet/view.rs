@@ -28,6 +28,8 @@ pub enum Contact {
 #[derive(Debug)]
 pub struct View {
     contact: Contact,
+    /// When it spoke again after a silence.
+    back_since: Option<Instant>,
     lost_after: u64,
     nodes: Option<Nodes>,
     shares: BTreeMap<ShareKey, Observation>,
@@ -40,6 +42,7 @@ impl Default for View {
     fn default() -> Self {
         Self {
             contact: Contact::Waiting,
+            back_since: None,
             lost_after: 300,
             nodes: None,
             shares: BTreeMap::new(),
@@ -54,6 +57,12 @@ impl View {
     #[must_use]
     pub fn contact(&self) -> &Contact {
         &self.contact
+    }
+
+    /// When it last spoke again after a silence; `None`: it has not been silent yet.
+    #[must_use]
+    pub fn back_since(&self) -> Option<Instant> {
+        self.back_since
     }
 
     /// Seconds of silence after which it counts as lost.
@@ -119,6 +128,9 @@ impl View {
                 self.awaiting.clear();
                 self.shares.clear();
                 self.by_workload.clear();
+                if matches!(self.contact, Contact::Silent { .. }) {
+                    self.back_since = Some(now);
+                }
                 self.contact = Contact::Synced;
                 let mut nodes = Vec::new();
                 for item in items {

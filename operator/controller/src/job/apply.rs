@@ -159,9 +159,11 @@ fn forget_seen(steps: &[Step], memory: &mut Memory) {
     let planned: BTreeSet<String> = steps.iter().map(mark).collect();
     memory.under_way.retain(|mark, _| planned.contains(mark));
     let named: BTreeSet<&str> = steps.iter().filter_map(named).collect();
+    // What is in the way of a share is remembered until it is recorded that the share goes elsewhere for it.
+    let lasts = |why: &SentBack| why.for_good || why.trouble.reason == Class::Conflict.as_str();
     memory
         .sent_back
-        .retain(|share, (why, _)| why.for_good || named.contains(share.as_str()));
+        .retain(|share, (why, _)| lasts(why) || named.contains(share.as_str()));
 }
 
 /// The share whose object a step is to create: its name may be taken.
@@ -248,7 +250,7 @@ fn next_try(memory: &Memory, now: Instant) -> Option<Duration> {
     let sent_back = memory
         .sent_back
         .values()
-        .filter(|(why, _)| !why.for_good)
+        .filter(|(why, until)| !why.for_good && *until > now)
         .map(|(_, until)| until);
     let soonest = memory.under_way.values().chain(sent_back).min()?;
     Some(

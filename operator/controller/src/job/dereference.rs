@@ -12,7 +12,8 @@ use sky_crds::SkyJob;
 
 use super::Context;
 use super::memory::Memory;
-use crate::fleet::{Contact, Fleet};
+use crate::clock;
+use crate::fleet::{Contact, Fleet, View};
 
 /// What is known of the members that hold or are to hold a share of this SkyJob.
 pub(super) fn members(
@@ -56,7 +57,13 @@ pub(super) fn members(
         .iter()
         .map(|(share, (why, _))| (share.clone(), why.clone()))
         .collect();
+    let back_since = reach.keys().filter_map(|cluster| {
+        let since = context.fleet.read(cluster, View::back_since).flatten()?;
+        let ago = i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX);
+        Some((cluster.clone(), clock::now().as_second().saturating_sub(ago)))
+    });
     Members {
+        back_since: back_since.collect(),
         forbidden: forbidden(context, facts, workload),
         reach,
         shares,

@@ -188,6 +188,7 @@ async fn settle(
         match asked.filter(|_| planned.queue) {
             Some(asked) => context.board.submit(asked),
             None if binds => {}
+            None if facts.finished.is_some() => context.board.forget(uid, false),
             None => context.board.settle(uid, facts.revision),
         }
         let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;

@@ -96,7 +96,9 @@ fn started_late(facts: &Facts, members: &Members, share: &PlacedShare) -> Option
     };
     let timed = facts.pending_timeout > 0 && !facts.suspend && !share.seen && !share.complete;
     if timed && waits {
-        Some(share.bound?.saturating_add(facts.pending_timeout))
+        let back = members.back_since.get(&share.cluster).copied();
+        let since = share.bound?.max(back.unwrap_or(Seconds::MIN));
+        Some(since.saturating_add(facts.pending_timeout))
     } else {
         None
     }

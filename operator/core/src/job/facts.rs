@@ -118,6 +118,8 @@ pub struct Members {
     pub unseen: Vec<(String, ShareKey)>,
     /// Shares that a member would not take, by share id.
     pub sent_back: BTreeMap<String, SentBack>,
+    /// Clusters that were silent, and since when they are not any more: nothing could start there before.
+    pub back_since: BTreeMap<String, Seconds>,
     /// Clusters where no share of this SkyJob may be any more, and why.
     pub forbidden: BTreeMap<String, Trouble>,
 }

@@ -3,11 +3,11 @@
 use futures::future::join_all;
 
 use super::{Failure, Scene, Verdict, expect, hear};
-use crate::{Class, Desired, Ensured, LogQuery, MemberError, Withdrawn};
+use crate::{Class, Desired, Ensured, LogQuery, MemberError, Withdraw, Withdrawn};
 use sky_core::observation::{ItemKey, MemberEvent};
 use sky_core::share::ShareKey;
 
-fn class<T>(answer: Result<T, MemberError>) -> Option<Class> {
+pub(super) fn class<T>(answer: Result<T, MemberError>) -> Option<Class> {
     answer.err().map(|error| error.class)
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn withdraw_removes_and_may_be_repeated(scene: &Scene<'_>) -> V
     let share = scene.share("gone");
     expect(
         "withdraw of what never was",
-        scene.member.withdraw(&share.key).await?,
+        scene.member.withdraw(&share.key, Withdraw::Remove).await?,
         Withdrawn::Gone,
     )?;
     scene.ensure(&share).await?;
@@ -109,17 +109,17 @@ pub(super) async fn withdraw_removes_and_may_be_repeated(scene: &Scene<'_>) -> V
     .await?;
     expect(
         "withdraw",
-        scene.member.withdraw(&share.key).await?,
+        scene.member.withdraw(&share.key, Withdraw::Remove).await?,
         Withdrawn::Going,
     )?;
-    scene.member.withdraw(&share.key).await?;
+    scene.member.withdraw(&share.key, Withdraw::Remove).await?;
     hear(&mut events, "event that it is gone", |event| {
         gone(event, &share.key)
     })
     .await?;
     expect(
         "withdraw of what is gone",
-        scene.member.withdraw(&share.key).await?,
+        scene.member.withdraw(&share.key, Withdraw::Remove).await?,
         Withdrawn::Gone,
     )?;
     expect("objects", scene.subject.count(&scene.namespace).await?, 0)
@@ -137,7 +137,7 @@ pub(super) async fn withdraw_of_a_foreign_object_is_a_conflict_and_it_stays(scen
     scene.subject.plant(&key).await?;
     expect(
         "withdraw",
-        class(scene.member.withdraw(&key).await),
+        class(scene.member.withdraw(&key, Withdraw::Remove).await),
         Some(Class::Conflict),
     )?;
     expect(
@@ -153,7 +153,7 @@ pub(super) async fn withdraw_of_another_hosts_share_is_a_conflict(scene: &Scene<
     scene.ensure(&share).await?;
     expect(
         "withdraw",
-        class(scene.member.withdraw(&share.key).await),
+        class(scene.member.withdraw(&share.key, Withdraw::Remove).await),
         Some(Class::Conflict),
     )?;
     expect("objects", scene.subject.count(&scene.namespace).await?, 1)

@@ -1,13 +1,14 @@
 //! Cases about what a member says of itself.
 
-use sky_core::observation::{Item, MemberEvent, Observation};
+use sky_core::observation::{Item, MemberEvent, Observation, Started};
 use sky_core::share::ShareKey;
 
 use super::dispatch::gone;
 use super::{Failure, Scene, Verdict, expect, hear};
+use crate::Withdraw;
 
 /// The share under `key`, where an event shows it.
-fn shown(event: &MemberEvent, key: &ShareKey) -> Option<Observation> {
+pub(super) fn shown(event: &MemberEvent, key: &ShareKey) -> Option<Observation> {
     let items = match event {
         MemberEvent::Reset(items) => items,
         MemberEvent::Changed { upserts, .. } => upserts,
@@ -53,7 +54,9 @@ pub(super) async fn an_ensured_share_shows_up_with_its_stamp(scene: &Scene<'_>) 
     expect("replicas", seen.replicas, 3)?;
     expect("pending", seen.counts.pending, 3)?;
     expect("settled", seen.settled, 0)?;
-    expect("started, deleting", (seen.started, seen.deleting), (false, false))?;
+    expect("started", seen.started, Started::No)?;
+    expect("deleting", seen.deleting, false)?;
+    expect("tombstone", seen.tombstone, None)?;
     expect("end", seen.end, None)?;
     expect("whether it has an instance", seen.instance.is_empty(), false)
 }
@@ -83,7 +86,7 @@ pub(super) async fn a_withdrawn_share_shows_as_gone(scene: &Scene<'_>) -> Verdic
     scene.ensure(&share).await?;
     let mut events = scene.member.events();
     hear(&mut events, "the share", |event| shown(event, &share.key)).await?;
-    scene.member.withdraw(&share.key).await?;
+    scene.member.withdraw(&share.key, Withdraw::Remove).await?;
     hear(&mut events, "event that it is gone", |event| {
         gone(event, &share.key)
     })

@@ -4,6 +4,7 @@
 
 mod dispatch;
 mod listen;
+mod withdraw;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,9 @@ pub trait Subject: Send + Sync {
     /// Deletes the share, as somebody else would.
     async fn delete(&self, key: &ShareKey) -> Verdict;
 
+    /// Lets a replica of the share, which is there, start.
+    async fn start(&self, share: &Share) -> Verdict;
+
     /// A program that the member refuses as it is, and a word of its refusal.
     fn refused(&self) -> (Program, &'static str);
 }
@@ -123,6 +127,18 @@ cases![
     listen::a_withdrawn_share_shows_as_gone,
     listen::a_share_deleted_by_somebody_else_shows_as_gone,
     listen::every_listener_hears_everything,
+    withdraw::if_not_started_suspends_what_has_not_started,
+    withdraw::what_was_held_back_can_be_resumed,
+    withdraw::if_not_started_of_what_is_not_there_is_gone,
+    withdraw::a_share_with_a_started_replica_is_left_alone,
+    withdraw::a_replica_that_started_is_remembered_when_it_is_gone,
+    withdraw::a_tombstone_takes_the_name_of_what_is_not_there,
+    withdraw::a_present_share_becomes_a_tombstone_for_good,
+    withdraw::what_is_held_back_becomes_a_tombstone,
+    withdraw::remove_deletes_a_tombstone,
+    withdraw::a_foreign_object_is_neither_held_back_nor_made_a_tombstone,
+    withdraw::a_share_of_another_run_is_not_made_a_tombstone,
+    withdraw::another_hosts_share_is_not_held_back,
 ];
 
 /// One case under way.
@@ -166,6 +182,7 @@ impl Scene<'_> {
                 ..Container::default()
             }),
             requests: Resources::new(1_000_000, 1 << 20),
+            accelerator: None,
             retry: Retry::Replace(0),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It passes the same conformance suite as real members, so that what is shown with it holds for them.
 
+mod held;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,11 +15,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sky_core::cluster::Node;
-use sky_core::observation::{MemberEvent, Observation, Trouble};
+use sky_core::observation::{MemberEvent, Observation, Started, Trouble};
 use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
 
-use crate::{CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdrawn};
+use crate::{
+    CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
+};
 use state::State;
 
 /// Calls that can be made to fail.
@@ -150,6 +153,22 @@ impl Fake {
         self.state().let_go();
     }
 
+    /// Whether replicas of shares that are held back, or made tombstones, stay on their nodes until
+    /// `let_replicas_go`: meanwhile they can be started.
+    pub fn cling(&self, clinging: bool) {
+        self.state().clinging = clinging;
+    }
+
+    /// Lets go of the replicas of shares that are held back.
+    pub fn let_replicas_go(&self) {
+        self.state().let_replicas_go();
+    }
+
+    /// The workload's replicas are gone, and how they were last was not seen.
+    pub fn vanish(&self, workload: &str) {
+        self.each(workload, State::vanish);
+    }
+
     /// Puts something foreign under `key`.
     pub fn plant(&self, key: ShareKey) {
         self.state().foreign.insert(key);
@@ -208,6 +227,11 @@ impl Fake {
     /// Starts the workload's replicas that are on nodes.
     pub fn start(&self, workload: &str) {
         self.each(workload, State::start);
+    }
+
+    /// Ends the replica of this index with success, in each of the workload's shares.
+    pub fn succeed_one(&self, workload: &str, index: usize) {
+        self.each(workload, |state, key| state.succeed_one(key, index));
     }
 
     /// Ends the workload's replicas with success.
@@ -312,8 +336,8 @@ impl Member for Fake {
         .await
     }
 
-    async fn withdraw(&self, key: &ShareKey) -> Result<Withdrawn, MemberError> {
-        self.call(Call::Withdraw, |state| state.withdraw(&self.origin, key))
+    async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError> {
+        self.call(Call::Withdraw, |state| state.withdraw(&self.origin, key, how))
             .await
     }
 
@@ -329,7 +353,7 @@ impl Member for Fake {
     ) -> Result<BoxStream<'static, Result<Bytes, MemberError>>, MemberError> {
         let started = |state: &mut State| {
             let seen = state.observation(&query.key);
-            if seen.is_some_and(|seen| seen.started && query.index < seen.replicas) {
+            if seen.is_some_and(|seen| seen.started == Started::Yes && query.index < seen.replicas) {
                 let line = format!("output of replica {}\n", query.index);
                 Ok(Bytes::from(line))
             } else {

@@ -1,50 +1,16 @@
-//! What a fake member holds: nodes, shares and their replicas, and who listens. Pure bookkeeping; `mod` puts calls and
-//! faults around it.
+//! What a fake member holds: nodes, shares (`held`), and who listens. Pure bookkeeping; `mod` puts calls and faults
+//! around it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::channel::mpsc::UnboundedSender;
 use sky_core::cluster::Node;
-use sky_core::observation::{Counts, End, Item, ItemKey, MemberEvent, Observation, Trouble};
+use sky_core::observation::{End, Item, ItemKey, MemberEvent, Observation, Started, Trouble};
 use sky_core::share::{Program, Share, ShareKey};
-use sky_core::workload::Needs;
-use sky_core::{fit, share};
+use sky_core::{Seconds, share};
 
-use crate::{Class, Ensured, MemberError, Withdrawn};
-
-/// One replica of a share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Replica {
-    Pending,
-    OnNode(String),
-    Running(String),
-    Succeeded,
-    Failed,
-}
-
-impl Replica {
-    fn node(&self) -> Option<&String> {
-        match self {
-            Self::OnNode(node) | Self::Running(node) => Some(node),
-            Self::Pending | Self::Succeeded | Self::Failed => None,
-        }
-    }
-
-    fn ended(&self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
-    }
-}
-
-/// A share that the member holds.
-#[derive(Clone, Debug)]
-struct Held {
-    share: Share,
-    instance: String,
-    deleting: bool,
-    replicas: Vec<Replica>,
-    started: bool,
-    end: Option<End>,
-}
+use super::held::{self, Held, Replica};
+use crate::{Class, Ensured, MemberError, Tombstone, Withdraw, Withdrawn};
 
 /// Everything on a fake member.
 #[derive(Default)]
@@ -62,6 +28,8 @@ pub(super) struct State {
     unsaid: Vec<ShareKey>,
     /// Withdrawn shares stay, on their way out, until let go.
     pub(super) lingering: bool,
+    /// Replicas of shares that are held back stay on their nodes until let go.
+    pub(super) clinging: bool,
     /// What was changed here by calls, in order.
     pub(super) effects: Vec<String>,
 }
@@ -101,10 +69,7 @@ impl State {
 
     fn everything(&self) -> MemberEvent {
         let nodes = self.nodes.iter().map(|node| Item::Node(self.node(node)));
-        let shares = self
-            .held
-            .iter()
-            .map(|(key, held)| Item::Share(observe(key, held)));
+        let shares = self.held.iter().map(|(key, held)| Item::Share(held.observe(key)));
         MemberEvent::Reset(nodes.chain(shares).collect())
     }
 
@@ -140,7 +105,7 @@ impl State {
             .collect();
         let mut gone = Vec::new();
         match self.held.get(key) {
-            Some(held) => upserts.push(Item::Share(observe(key, held))),
+            Some(held) => upserts.push(Item::Share(held.observe(key))),
             None => gone.push(ItemKey::Share(key.clone())),
         }
         let event = MemberEvent::Changed { upserts, gone };
@@ -159,7 +124,7 @@ impl State {
     }
 
     pub(super) fn observation(&self, key: &ShareKey) -> Option<Observation> {
-        self.held.get(key).map(|held| observe(key, held))
+        self.held.get(key).map(|held| held.observe(key))
     }
 
     pub(super) fn ensure(&mut self, share: Share) -> Result<Ensured, MemberError> {
@@ -171,16 +136,15 @@ impl State {
             if !held.share.stamp.is_of_same_share(&share.stamp) {
                 return Err(taken(&key));
             }
+            if held.tombstone.is_some() {
+                let words = format!("{} is a tombstone: this share was withdrawn for good", key.object);
+                return Err(MemberError::new(Class::Conflict, words));
+            }
             if held.share.suspended == share.suspended {
                 return Ok(Ensured::Present);
             }
             held.share.suspended = share.suspended;
-            if share.suspended {
-                held.replicas
-                    .iter_mut()
-                    .filter(|replica| !replica.ended())
-                    .for_each(|replica| *replica = Replica::Pending);
-            }
+            held.let_replicas_go(self.clinging && share.suspended);
             let verb = if share.suspended { "suspend" } else { "resume" };
             self.record(verb, &share.stamp);
             self.tell(&key);
@@ -190,33 +154,44 @@ impl State {
             return Err(MemberError::new(Class::Conflict, "it was deleted meanwhile"));
         }
         vet(&share)?;
-        self.namespaces.insert(key.namespace.clone());
-        self.instances += 1;
         self.record("create", &share.stamp);
-        let held = Held {
-            instance: self.instances.to_string(),
-            deleting: false,
-            replicas: vec![Replica::Pending; usize::try_from(share.replicas).unwrap_or_default()],
-            started: false,
-            end: None,
-            share,
-        };
-        self.held.insert(key.clone(), held);
-        self.tell(&key);
+        self.hold(share, None);
         Ok(Ensured::Created)
     }
 
-    pub(super) fn withdraw(&mut self, origin: &str, key: &ShareKey) -> Result<Withdrawn, MemberError> {
-        let not_ours = || MemberError::new(Class::Conflict, format!("{} is not ours", key.object));
-        if self.foreign.contains(key) {
-            return Err(not_ours());
+    /// A new object, and its namespace.
+    fn hold(&mut self, share: Share, tombstone: Option<Seconds>) {
+        let key = share.key.clone();
+        self.namespaces.insert(key.namespace.clone());
+        self.instances += 1;
+        let mut held = Held::of(share, self.instances);
+        held.tombstone = tombstone;
+        self.held.insert(key.clone(), held);
+        self.tell(&key);
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        origin: &str,
+        key: &ShareKey,
+        how: Withdraw,
+    ) -> Result<Withdrawn, MemberError> {
+        let of_another = |held: &Held| held.share.stamp.origin != origin;
+        if self.foreign.contains(key) || self.held.get(key).is_some_and(of_another) {
+            let words = format!("{} is not ours", key.object);
+            return Err(MemberError::new(Class::Conflict, words));
         }
+        match how {
+            Withdraw::Remove => Ok(self.withdraw_for_good(key)),
+            Withdraw::IfNotStarted => Ok(self.hold_back(key)),
+            Withdraw::Always(tombstone) => self.bury(key, &tombstone),
+        }
+    }
+
+    fn withdraw_for_good(&mut self, key: &ShareKey) -> Withdrawn {
         let Some(held) = self.held.get_mut(key) else {
-            return Ok(Withdrawn::Gone);
+            return Withdrawn::Gone;
         };
-        if held.share.stamp.origin != origin {
-            return Err(not_ours());
-        }
         if !held.deleting {
             held.deleting = true;
             let stamp = held.share.stamp.clone();
@@ -226,6 +201,53 @@ impl State {
         if !self.lingering {
             self.remove(key);
         }
+        Withdrawn::Going
+    }
+
+    fn hold_back(&mut self, key: &ShareKey) -> Withdrawn {
+        let Some(held) = self.held.get_mut(key) else {
+            return Withdrawn::Gone;
+        };
+        if held.end.is_some() {
+            return Withdrawn::Started;
+        }
+        if held.deleting || held.share.suspended {
+            return Withdrawn::Going;
+        }
+        if held.started == Started::Yes {
+            return Withdrawn::Started;
+        }
+        held.share.suspended = true;
+        held.let_replicas_go(self.clinging);
+        let stamp = held.share.stamp.clone();
+        self.record("suspend", &stamp);
+        self.tell(key);
+        Withdrawn::Going
+    }
+
+    fn bury(&mut self, key: &ShareKey, tombstone: &Tombstone) -> Result<Withdrawn, MemberError> {
+        let Some(held) = self.held.get_mut(key) else {
+            self.record("bury", &tombstone.stamp);
+            self.hold(held::inert(key, tombstone), Some(tombstone.since));
+            return Ok(Withdrawn::Going);
+        };
+        if !held.share.stamp.is_of_same_share(&tombstone.stamp) {
+            return Err(taken(key));
+        }
+        if held.deleting {
+            let words = format!("{} is still on its way out", key.object);
+            return Err(MemberError::new(Class::Conflict, words));
+        }
+        if held.tombstone.is_some() {
+            return Ok(Withdrawn::Going);
+        }
+        held.tombstone = Some(tombstone.since);
+        if held.end.is_none() {
+            held.share.suspended = true;
+            held.let_replicas_go(self.clinging);
+        }
+        self.record("bury", &tombstone.stamp);
+        self.tell(key);
         Ok(Withdrawn::Going)
     }
 
@@ -249,15 +271,32 @@ impl State {
         }
     }
 
+    /// Lets go of the replicas of shares that are held back.
+    pub(super) fn let_replicas_go(&mut self) {
+        for key in self.keys().cloned().collect::<Vec<_>>() {
+            if let Some(held) = self.held.get_mut(&key).filter(|held| held.share.suspended) {
+                held.let_replicas_go(false);
+                self.tell(&key);
+            }
+        }
+    }
+
+    /// Replicas that had not started when they were last seen are gone, and nobody saw how.
+    pub(super) fn vanish(&mut self, key: &ShareKey) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        held.started = held.started.or(Started::Unknown);
+        held.let_replicas_go(false);
+        self.tell(key);
+    }
+
     /// Puts pending replicas onto the node with most room, as long as there is one.
     pub(super) fn place(&mut self, key: &ShareKey) {
         let Some(held) = self.held.get(key).filter(|held| !held.share.suspended) else {
             return;
         };
-        let needs = Needs {
-            resources: held.share.requests.clone(),
-            ..Needs::default()
-        };
+        let asked = held.share.requests.clone();
         let mut nodes: Vec<Node> = self.nodes.iter().map(|node| self.node(node)).collect();
         let Some(held) = self.held.get_mut(key) else {
             return;
@@ -267,11 +306,14 @@ impl State {
             .iter_mut()
             .filter(|replica| **replica == Replica::Pending)
         {
-            let roomy = nodes.iter_mut().filter(|node| fit::on_node(node, &needs) > 0);
+            let roomy = nodes.iter_mut().filter(|node| {
+                let open = node.ready && !node.unschedulable && node.free_pods > 0;
+                open && asked.times_in(&node.free) > 0
+            });
             let Some(node) = roomy.max_by_key(|node| node.free.cpu) else {
                 break;
             };
-            node.free.subtract(&needs.resources);
+            node.free.subtract(&asked);
             node.free_pods -= 1;
             *replica = Replica::OnNode(node.name.clone());
         }
@@ -286,7 +328,7 @@ impl State {
         for replica in &mut held.replicas {
             if let Replica::OnNode(node) = replica {
                 *replica = Replica::Running(std::mem::take(node));
-                held.started = true;
+                held.started = Started::Yes;
             }
         }
         self.tell(key);
@@ -294,25 +336,41 @@ impl State {
 
     /// Ends all replicas with success.
     pub(super) fn succeed(&mut self, key: &ShareKey) {
-        let Some(held) = self.held.get_mut(key) else {
+        let Some(held) = self.held.get_mut(key).filter(|held| held.tombstone.is_none()) else {
             return;
         };
         held.replicas.fill(Replica::Succeeded);
-        held.started = true;
+        held.started = Started::Yes;
         held.end = Some(End::Complete);
+        self.tell(key);
+    }
+
+    /// Ends the replica of this index with success.
+    pub(super) fn succeed_one(&mut self, key: &ShareKey, index: usize) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        let Some(replica) = held.replicas.get_mut(index) else {
+            return;
+        };
+        *replica = Replica::Succeeded;
+        held.started = Started::Yes;
+        if held.tombstone.is_none() && held.replicas.iter().all(|replica| *replica == Replica::Succeeded) {
+            held.end = Some(End::Complete);
+        }
         self.tell(key);
     }
 
     /// Ends one replica without success: the share has failed, the others are stopped.
     pub(super) fn fail(&mut self, key: &ShareKey, trouble: Trouble) {
-        let Some(held) = self.held.get_mut(key) else {
+        let Some(held) = self.held.get_mut(key).filter(|held| held.tombstone.is_none()) else {
             return;
         };
         held.replicas
             .iter_mut()
             .filter(|replica| **replica != Replica::Succeeded)
             .for_each(|replica| *replica = Replica::Failed);
-        held.started = true;
+        held.started = Started::Yes;
         held.end = Some(End::Failed(trouble));
         self.tell(key);
     }
@@ -336,38 +394,4 @@ fn vet(share: &Share) -> Result<(), MemberError> {
     }
     let words = "spec.template.spec.containers: Required value";
     Err(MemberError::new(Class::Rejected, words))
-}
-
-fn observe(key: &ShareKey, held: &Held) -> Observation {
-    let count = |which: &dyn Fn(&Replica) -> bool| {
-        i64::try_from(held.replicas.iter().filter(|replica| which(replica)).count()).unwrap_or(i64::MAX)
-    };
-    let counts = Counts {
-        pending: count(&|replica| matches!(replica, Replica::Pending | Replica::OnNode(_))),
-        running: count(&|replica| matches!(replica, Replica::Running(_))),
-        succeeded: count(&|replica| *replica == Replica::Succeeded),
-        failed: count(&|replica| *replica == Replica::Failed),
-    };
-    let needs_no_room = held.end.is_some() || held.deleting || held.share.suspended;
-    let settled = if needs_no_room {
-        held.share.replicas
-    } else {
-        count(&|replica| *replica != Replica::Pending)
-    };
-    Observation {
-        key: key.clone(),
-        stamp: held.share.stamp.clone(),
-        instance: held.instance.clone(),
-        replicas: held.share.replicas,
-        counts,
-        settled,
-        started: held.started,
-        suspended: held.share.suspended,
-        deleting: held.deleting,
-        end: held.end.clone(),
-        trouble: match &held.end {
-            Some(End::Failed(trouble)) => Some(trouble.clone()),
-            Some(End::Complete) | None => None,
-        },
-    }
 }

@@ -11,12 +11,13 @@ use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use sky_core::cluster::Node;
 use sky_core::marks;
-use sky_core::observation::{Item, ItemKey, MemberEvent, Trouble};
+use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
 
 use super::node;
 use super::observe::{self, JobRow};
+use super::past::Past;
 use super::pod::{self, LeanPod, Pod};
 
 /// One thing heard from a watch.
@@ -28,10 +29,15 @@ pub(super) enum Heard {
     CreateFailure(Box<Event<ApiEvent>>),
 }
 
+/// Pasts of Jobs that are not there that may be kept: pods may be heard of before their Job is, and after.
+const SPARE_PASTS: usize = 1_000;
+
 /// A pod and the share it belongs to.
 struct PodRow {
     pod: Pod,
     share: Option<ShareKey>,
+    /// Uid of the Job that owns it, when it is of a share.
+    job: Option<String>,
 }
 
 /// Objects of one kind, and the list that is under way.
@@ -58,6 +64,8 @@ pub(super) struct Cache {
     jobs: Kind<(ShareKey, JobRow)>,
     used: HashMap<String, (Resources, i64)>,
     share_pods: HashMap<ShareKey, BTreeSet<String>>,
+    /// By the Job's uid.
+    pasts: HashMap<String, Past>,
     create_failures: BTreeMap<ShareKey, Trouble>,
     touched_nodes: BTreeSet<String>,
     touched_shares: BTreeSet<ShareKey>,
@@ -79,6 +87,18 @@ impl Cache {
         }
     }
 
+    /// Everything is about to be listed anew, after a silence. What was there is kept until then: by it we know what
+    /// vanished meanwhile.
+    pub(super) fn await_lists(&mut self) {
+        self.nodes.await_list();
+        self.pods.await_list();
+        self.jobs.await_list();
+        self.create_failures.clear();
+        self.pasts.values_mut().for_each(Past::lose_sight);
+        self.touched_nodes.clear();
+        self.touched_shares.clear();
+    }
+
     /// What changed since the last call, once everything has been listed.
     pub(super) fn drain(&mut self) -> Option<MemberEvent> {
         if !(self.nodes.synced && self.pods.synced && self.jobs.synced) {
@@ -87,6 +107,15 @@ impl Cache {
         let nodes = std::mem::take(&mut self.touched_nodes);
         let shares = std::mem::take(&mut self.touched_shares);
         if std::mem::take(&mut self.reset) {
+            for key in self
+                .jobs
+                .present
+                .values()
+                .map(|(key, _)| key.clone())
+                .collect::<Vec<_>>()
+            {
+                self.note_rest(&key);
+            }
             let nodes = self
                 .nodes
                 .present
@@ -108,6 +137,7 @@ impl Cache {
             }
         }
         for key in shares {
+            self.note_rest(&key);
             match self.jobs.present.get(&job_id(&key)) {
                 Some((_, job)) => upserts.push(Item::Share(self.share(&key, job))),
                 None => gone.push(ItemKey::Share(key)),
@@ -125,14 +155,28 @@ impl Cache {
         Some(node)
     }
 
-    fn share(&self, key: &ShareKey, job: &JobRow) -> sky_core::observation::Observation {
+    fn share(&self, key: &ShareKey, job: &JobRow) -> Observation {
+        let none = Past::default();
+        let past = self.pasts.get(&job.instance).unwrap_or(&none);
+        observe::observe(key, job, self.pods_of(key), past, self.create_failures.get(key))
+    }
+
+    fn pods_of(&self, key: &ShareKey) -> impl Iterator<Item = &Pod> + Clone {
         let ids = self.share_pods.get(key);
-        let pods = ids
-            .into_iter()
+        ids.into_iter()
             .flatten()
             .filter_map(|id| self.pods.present.get(id))
-            .map(|row| &row.pod);
-        observe::observe(key, job, pods, self.create_failures.get(key))
+            .map(|row| &row.pod)
+    }
+
+    /// Remembers of a Job of which nothing is left to run that it is so.
+    fn note_rest(&mut self, key: &ShareKey) {
+        let Some((_, job)) = self.jobs.present.get(&job_id(key)) else {
+            return;
+        };
+        if observe::is_at_rest(job, self.pods_of(key)) {
+            self.pasts.entry(job.instance.clone()).or_default().rest(job);
+        }
     }
 
     fn hear_node(&mut self, event: Event<ApiNode>) {
@@ -160,11 +204,16 @@ impl Cache {
             Event::Apply(job) => {
                 let Some((key, row)) = row(&job) else { return };
                 self.touched_shares.insert(key.clone());
+                self.pasts
+                    .entry(row.instance.clone())
+                    .or_default()
+                    .sight_first(&row);
                 self.jobs.present.insert(job_id(&key), (key, row));
             }
             Event::Delete(job) => {
                 let key = share_key(job.namespace(), job.name_any());
                 self.jobs.present.remove(&job_id(&key));
+                self.pasts.remove(&job.uid().unwrap_or_default());
                 self.create_failures.remove(&key);
                 self.touched_shares.insert(key);
             }
@@ -174,7 +223,15 @@ impl Cache {
                     self.jobs.list(job_id(&key), (key, row));
                 }
             }
-            Event::InitDone => self.reset |= self.jobs.replace(),
+            Event::InitDone => {
+                self.reset |= self.jobs.replace();
+                for (_, job) in self.jobs.present.values() {
+                    self.pasts
+                        .entry(job.instance.clone())
+                        .or_default()
+                        .sight_first(job);
+                }
+            }
         }
     }
 
@@ -184,27 +241,63 @@ impl Cache {
                 let id = pod_id(&object);
                 self.forget_pod(&id);
                 if let Some(row) = row(&object) {
+                    self.remember(&row, Past::present);
                     self.keep_pod(id, row);
                 }
             }
-            Event::Delete(object) => self.forget_pod(&pod_id(&object)),
+            Event::Delete(object) => {
+                // Its last state, which no event may have told before.
+                if let Some(row) = row(&object) {
+                    self.remember(&row, Past::gone);
+                }
+                self.forget_pod(&pod_id(&object));
+            }
             Event::Init => self.pods.listing = Some(HashMap::new()),
             Event::InitApply(object) => {
                 if let Some(row) = row(&object) {
                     self.pods.list(pod_id(&object), row);
                 }
             }
-            Event::InitDone => {
-                let listed = self.pods.listing.take().unwrap_or_default();
-                self.pods.present.clear();
-                self.used.clear();
-                self.share_pods.clear();
-                for (id, row) in listed {
-                    self.keep_pod(id, row);
-                }
-                self.pods.synced = true;
-                self.reset = true;
+            Event::InitDone => self.replace_pods(),
+        }
+    }
+
+    /// Of pods that are not listed any more nobody tells how they ended.
+    fn replace_pods(&mut self) {
+        let listed = self.pods.listing.take().unwrap_or_default();
+        for (id, row) in std::mem::take(&mut self.pods.present) {
+            if !listed.contains_key(&id) {
+                self.remember(&row, Past::vanished);
             }
+        }
+        self.used.clear();
+        self.share_pods.clear();
+        for (id, row) in listed {
+            self.remember(&row, Past::present);
+            self.keep_pod(id, row);
+        }
+        // Jobs that are still to be listed are sighted then, as they are by now.
+        if self.jobs.synced {
+            for (_, job) in self.jobs.present.values() {
+                self.pasts.entry(job.instance.clone()).or_default().sight(job);
+            }
+        }
+        self.pods.synced = true;
+        self.reset = true;
+    }
+
+    /// Takes what a pod of a share shows into the past of its Job.
+    fn remember(&mut self, row: &PodRow, take: fn(&mut Past, &Pod)) {
+        let Some(job) = &row.job else { return };
+        take(self.pasts.entry(job.clone()).or_default(), &row.pod);
+        if self.jobs.synced && self.pasts.len() > 2 * self.jobs.present.len() + SPARE_PASTS {
+            let jobs: BTreeSet<&str> = self
+                .jobs
+                .present
+                .values()
+                .map(|(_, job)| job.instance.as_str())
+                .collect();
+            self.pasts.retain(|uid, _| jobs.contains(uid.as_str()));
         }
     }
 
@@ -280,6 +373,11 @@ impl<V> Kind<V> {
         self.listing.get_or_insert_default().insert(id, value);
     }
 
+    fn await_list(&mut self) {
+        self.listing = None;
+        self.synced = false;
+    }
+
     fn replace(&mut self) -> bool {
         self.present = self.listing.take().unwrap_or_default();
         self.synced = true;
@@ -309,7 +407,8 @@ fn row(object: &LeanPod) -> Option<PodRow> {
         .labels()
         .get(marks::SHARE)
         .map(|name| share_key(object.namespace(), name.clone()));
-    (share.is_some() || (pod.node.is_some() && pod.takes_room())).then_some(PodRow { pod, share })
+    let job = pod::owner(object).filter(|_| share.is_some()).map(str::to_owned);
+    (share.is_some() || (pod.node.is_some() && pod.takes_room())).then_some(PodRow { pod, share, job })
 }
 
 #[cfg(test)]

@@ -1,45 +1,49 @@
-//! Sends shares to a Kubernetes member and removes them. Every call can be repeated; nothing foreign is touched.
+//! Sends shares to a Kubernetes member. Every call can be repeated; nothing foreign is touched. `withdraw` takes them
+//! away, by the same fenced changes.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
-use sky_core::share::{Share, ShareKey};
+use serde_json::{Value, json};
+use sky_core::share::Share;
 
 use super::errors::classify;
 use super::{object, stamp};
-use crate::{Class, Ensured, MemberError, Withdrawn};
+use crate::{Class, Ensured, MemberError};
 
 /// How often a change is tried that others get in the way of.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 
 /// Creates the Job of `share`, or finds it, or changes whether it is suspended.
 pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
+    if !share.known && create(client, &share.key.namespace, object::job(share)).await? {
+        return Ok(Ensured::Created);
+    }
     let jobs: Api<Job> = Api::namespaced(client.clone(), &share.key.namespace);
-    if share.known {
-        return adjust(&jobs, share).await;
-    }
-    let job: Job = serde_json::from_value(object::job(share)).map_err(|error| {
-        MemberError::new(
-            Class::Rejected,
-            format!("the template is no pod template: {error}"),
-        )
-    })?;
-    match jobs.create(&PostParams::default(), &job).await {
-        Ok(_) => return Ok(Ensured::Created),
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(kube::Error::Api(status)) if status.code == 404 && status.message.contains("namespaces") => {
-            ensure_namespace(client, &share.key.namespace).await?;
-            return jobs
-                .create(&PostParams::default(), &job)
-                .await
-                .map(|_| Ensured::Created)
-                .map_err(|e| classify(&e));
-        }
-        Err(error) => return Err(classify(&error)),
-    }
     adjust(&jobs, share).await
+}
+
+/// Creates a Job, with its namespace if need be. False: something has the name.
+pub(super) async fn create(client: &Client, namespace: &str, job: Value) -> Result<bool, MemberError> {
+    let job: Job = serde_json::from_value(job).map_err(|error| {
+        let words = format!("the template is no pod template: {error}");
+        MemberError::new(Class::Rejected, words)
+    })?;
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let mut created = jobs.create(&PostParams::default(), &job).await;
+    if let Err(kube::Error::Api(status)) = &created
+        && status.code == 404
+        && status.message.contains("namespaces")
+    {
+        ensure_namespace(client, namespace).await?;
+        created = jobs.create(&PostParams::default(), &job).await;
+    }
+    match created {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(classify(&error)),
+    }
 }
 
 /// Finds the Job of `share`, and changes whether it is suspended. The Job controller writes to it at the same time:
@@ -51,26 +55,55 @@ async fn adjust(jobs: &Api<Job>, share: &Share) -> Result<Ensured, MemberError> 
             break;
         };
         if !stamp::read(&present).is_some_and(|stamp| stamp.is_of_same_share(&share.stamp)) {
-            let words = format!("a Job {object} that is not of this share is there already");
+            return Err(taken(object));
+        }
+        // This call may have been on its way since before the share was withdrawn: what it asks for would run a second
+        // time. The change below cannot hit a tombstone either, for it is fenced by the version that was looked at.
+        if stamp::tombstone(&present).is_some() {
+            let words = format!("the Job {object} is a tombstone: this share was withdrawn for good");
             return Err(MemberError::new(Class::Conflict, words));
         }
-        let spec = present.spec.as_ref();
-        if spec.and_then(|spec| spec.suspend).unwrap_or(false) == share.suspended {
+        if is_suspended(&present) == share.suspended {
             return Ok(Ensured::Present);
         }
-        let fence = json!({"uid": present.uid(), "resourceVersion": present.resource_version()});
-        let patch = json!({"metadata": fence, "spec": {"suspend": share.suspended}});
-        match jobs
-            .patch(object, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-        {
-            Ok(_) => return Ok(Ensured::Updated),
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            Err(error) => return Err(classify(&error)),
+        if change(jobs, &present, json!({"spec": {"suspend": share.suspended}})).await? {
+            return Ok(Ensured::Updated);
         }
     }
+    Err(changed(object))
+}
+
+/// Whether the Job is held back.
+pub(super) fn is_suspended(job: &Job) -> bool {
+    let spec = job.spec.as_ref();
+    spec.and_then(|spec| spec.suspend).unwrap_or(false)
+}
+
+/// Merges `patch` into the Job if it is still as `present`. False: it is not, look again.
+pub(super) async fn change(jobs: &Api<Job>, present: &Job, mut patch: Value) -> Result<bool, MemberError> {
+    patch["metadata"]["uid"] = json!(present.uid());
+    patch["metadata"]["resourceVersion"] = json!(present.resource_version());
+    let params = PatchParams::default();
+    match jobs
+        .patch(&present.name_any(), &params, &Patch::Merge(patch))
+        .await
+    {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// Something that is not of the share has its name.
+pub(super) fn taken(object: &str) -> MemberError {
+    let words = format!("a Job {object} that is not of this share is there already");
+    MemberError::new(Class::Conflict, words)
+}
+
+/// Others got in the way of every try.
+pub(super) fn changed(object: &str) -> MemberError {
     let words = format!("the Job {object} was changed or deleted meanwhile");
-    Err(MemberError::new(Class::Conflict, words))
+    MemberError::new(Class::Conflict, words)
 }
 
 /// Creates the namespace unless it is there.
@@ -87,44 +120,5 @@ pub(super) async fn ensure_namespace(client: &Client, name: &str) -> Result<Ensu
     }
 }
 
-/// Deletes the Job under `key` when it is ours. It stays until its pods are gone, so that nothing of it runs on
-/// unseen.
-pub(super) async fn withdraw(
-    client: &Client,
-    origin: &str,
-    key: &ShareKey,
-) -> Result<Withdrawn, MemberError> {
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &key.namespace);
-    let Some(present) = jobs
-        .get_opt(&key.object)
-        .await
-        .map_err(|error| classify(&error))?
-    else {
-        return Ok(Withdrawn::Gone);
-    };
-    if stamp::read(&present).is_none_or(|stamp| stamp.origin != origin) {
-        return Err(MemberError::new(
-            Class::Conflict,
-            format!("the Job {} is not ours", key.object),
-        ));
-    }
-    if present.metadata.deletion_timestamp.is_some() {
-        return Ok(Withdrawn::Going);
-    }
-    let params = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Foreground),
-        preconditions: Some(Preconditions {
-            uid: present.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match jobs.delete(&key.object, &params).await {
-        Ok(_) => Ok(Withdrawn::Going),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Withdrawn::Gone),
-        Err(error) => Err(classify(&error)),
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,7 @@
 //! A Kubernetes member: a SkyJob share is one Indexed Job, observed by watches.
 //!
-//! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `watch` listens, `cache` keeps what
-//! it hears, `observe` reads a share out of it.
+//! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `watch`
+//! listens, `cache` keeps what it hears, `past` remembers what is gone, `observe` reads a share out of it.
 
 mod cache;
 mod dispatch;
@@ -11,10 +11,12 @@ mod logs;
 mod node;
 mod object;
 mod observe;
+mod past;
 mod pod;
 mod stamp;
 pub mod token;
 mod watch;
+mod withdraw;
 
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ use sky_core::observation::MemberEvent;
 use sky_core::share::ShareKey;
 use tokio::sync::Semaphore;
 
-use crate::{CALL_DEADLINE, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdrawn};
+use crate::{CALL_DEADLINE, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn};
 
 /// Calls to one member that may be under way at once.
 const CALLS_AT_ONCE: usize = 32;
@@ -99,8 +101,8 @@ impl Member for Kubernetes {
         .await
     }
 
-    async fn withdraw(&self, key: &ShareKey) -> Result<Withdrawn, MemberError> {
-        self.call(dispatch::withdraw(&self.client, &self.origin, key))
+    async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError> {
+        self.call(withdraw::withdraw(&self.client, &self.origin, key, how))
             .await
     }
 

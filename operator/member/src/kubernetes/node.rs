@@ -11,12 +11,20 @@ use sky_core::resources::Resources;
 
 use super::pod::amounts;
 
-/// Labels under which device plugins publish an accelerator's model.
-const ACCELERATOR_LABELS: [&str; 4] = [
+/// Labels under which an accelerator's model is published, the most exact first: by the feature discovery of NVIDIA, AMD
+/// (the older name too) and Intel, then by GKE, EKS, Karpenter and ACK. A node's model is the first that it has; `object`
+/// asks for models by the same labels. (AKS publishes the vendor only.)
+pub(super) const ACCELERATOR_LABELS: [&str; 10] = [
     "nvidia.com/gpu.product",
     "amd.com/gpu.product-name",
+    "beta.amd.com/gpu.product-name",
     "gpu.intel.com/product",
     "cloud.google.com/gke-accelerator",
+    "eks.amazonaws.com/instance-gpu-name",
+    "karpenter.k8s.aws/instance-gpu-name",
+    "karpenter.azure.com/sku-gpu-name",
+    "aliyun.accelerator/nvidia_name",
+    "alibabacloud.com/gpu-model-series",
 ];
 
 /// Taints that repeat what a node's readiness and cordon say already.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sky_core::resources::Resources;
-use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share};
+use sky_core::marks;
+use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share, ShareKey};
 
+use super::node::ACCELERATOR_LABELS;
 use super::stamp;
+use crate::Tombstone;
 
 /// Sets SKY_RANK from the completion index before the user's script: the index counts within this share, the rank over
 /// all members.
@@ -51,6 +53,30 @@ pub(super) fn job(share: &Share) -> Value {
             "annotations": annotations,
         },
         "spec": spec,
+    })
+}
+
+/// A Job that takes the name `key` and never runs anything: suspended, and of no parallelism, should somebody resume it.
+pub(super) fn tombstone(key: &ShareKey, tombstone: &Tombstone) -> Value {
+    let mut annotations = stamp::annotations(&tombstone.stamp);
+    annotations.insert(marks::TOMBSTONE.to_owned(), tombstone.since.to_string());
+    let container = json!({"name": "tombstone", "image": "tombstone", "imagePullPolicy": "Never"});
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": key.object,
+            "namespace": key.namespace,
+            "labels": stamp::labels(&tombstone.stamp, &key.object),
+            "annotations": annotations,
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "parallelism": 0,
+            "suspend": true,
+            "template": {"spec": {"containers": [container], "restartPolicy": "Never"}},
+        },
     })
 }
 
@@ -100,7 +126,7 @@ fn pod_spec(share: &Share, program: &Container) -> Value {
         "name": "main",
         "image": program.image,
         "env": environment(share).into_iter().chain(program.env.iter().map(env)).collect::<Vec<_>>(),
-        "resources": resources(&share.requests),
+        "resources": resources(share),
     });
     match &program.entry {
         Entry::Script(script) => {
@@ -129,7 +155,26 @@ fn pod_spec(share: &Share, program: &Container) -> Value {
     if let Some(account) = &program.service_account {
         spec["serviceAccountName"] = json!(account);
     }
+    let models = share
+        .accelerator
+        .as_ref()
+        .map(|accelerator| &accelerator.models)
+        .filter(|models| !models.is_empty());
+    if let Some(models) = models {
+        spec["affinity"] = one_of(models);
+    }
     spec
+}
+
+/// Only nodes with one of these models. Nodes publish theirs under different labels: one term each, of which one must
+/// hold.
+fn one_of(models: &[String]) -> Value {
+    let terms = ACCELERATOR_LABELS.map(|label| {
+        let wanted = json!({"key": label, "operator": "In", "values": models});
+        json!({"matchExpressions": [wanted]})
+    });
+    let required = json!({"nodeSelectorTerms": terms});
+    json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
 }
 
 /// What every replica sees. SKY_RANKS is this share's ranks by index, so that an index finds its rank.
@@ -159,7 +204,8 @@ fn env((name, value): &(String, EnvValue)) -> Value {
 }
 
 /// Cpu and memory are requests; extended resources must be limits too, which the API server demands to be equal.
-fn resources(requests: &Resources) -> Value {
+fn resources(share: &Share) -> Value {
+    let requests = &share.requests;
     let mut asked: BTreeMap<&str, String> = BTreeMap::new();
     if requests.cpu > 0 {
         asked.insert("cpu", format!("{}m", requests.cpu));
@@ -167,10 +213,17 @@ fn resources(requests: &Resources) -> Value {
     if requests.memory > 0 {
         asked.insert("memory", requests.memory.to_string());
     }
-    let extended: BTreeMap<&str, String> = requests
+    let accelerator = share
+        .accelerator
+        .as_ref()
+        .map(|accelerator| (accelerator.resource.as_str(), accelerator.count));
+    let extended = requests
         .extended
         .iter()
-        .map(|(name, amount)| (name.as_str(), amount.to_string()))
+        .map(|(name, amount)| (name.as_str(), *amount));
+    let extended: BTreeMap<&str, String> = extended
+        .chain(accelerator)
+        .map(|(name, amount)| (name, amount.to_string()))
         .collect();
     asked.extend(extended.clone());
     if extended.is_empty() {

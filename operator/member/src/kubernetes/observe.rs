@@ -1,10 +1,12 @@
 //! Reads what a share is doing out of its Job and pods. Pure; fed by `cache`.
 
-use k8s_openapi::api::batch::v1::Job;
-use sky_core::observation::{Counts, End, Observation, Trouble};
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use sky_core::Seconds;
+use sky_core::observation::{Counts, End, Observation, Started, Trouble};
 use sky_core::ranks::Ranks;
 use sky_core::share::{ShareKey, Stamp};
 
+use super::past::Past;
 use super::pod::{Phase, Pod};
 use super::stamp;
 
@@ -12,13 +14,42 @@ use super::stamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobRow {
     stamp: Stamp,
-    instance: String,
+    /// Its uid.
+    pub(super) instance: String,
+    /// Counts the changes of its spec, from 1.
+    pub(super) generation: i64,
     replicas: i64,
     succeeded: i64,
+    done: Ranks,
+    failed: i64,
     failed_indexes: i64,
+    /// Pods that run or are on their way out, as the Job controller counted them last.
+    counted: i64,
     suspended: bool,
+    /// The Job controller has seen that it is suspended, and deleted what there was.
+    held: bool,
+    tombstone: Option<Seconds>,
     deleting: bool,
     end: Option<End>,
+}
+
+impl JobRow {
+    /// Whether each pod that is gone is counted in its status: it was never suspended after it could run.
+    ///
+    /// A suspended Job of generation 1 was created so. One of generation 2 that is not suspended was either created
+    /// suspended and resumed, or never suspended.
+    pub(super) fn counts_all_its_pods(&self) -> bool {
+        if self.suspended {
+            self.generation == 1
+        } else {
+            (1..=2).contains(&self.generation)
+        }
+    }
+
+    /// Whether the Job controller may not know yet that it must create no pods: it may be creating some.
+    fn may_create_pods(&self) -> bool {
+        !self.held && self.generation != 1
+    }
 }
 
 /// Keeps what we need of `job`; `None` when its stamp is not readable.
@@ -26,44 +57,78 @@ pub(super) fn trim(job: &Job) -> Option<JobRow> {
     let stamp = stamp::read(job)?;
     let spec = job.spec.as_ref()?;
     let status = job.status.clone().unwrap_or_default();
-    let failed_indexes = status
-        .failed_indexes
-        .as_deref()
-        .and_then(|text| text.parse::<Ranks>().ok());
-    let holds = |kind: &str| {
-        status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == kind && condition.status == "True")
+    let indexes = |text: &Option<String>| -> Ranks {
+        let read = text.as_deref().and_then(|text| text.parse().ok());
+        read.unwrap_or_default()
     };
-    let end = if holds("Complete").is_some() {
-        Some(End::Complete)
-    } else {
-        holds("Failed").map(|condition| {
-            End::Failed(Trouble {
-                reason: condition.reason.clone().unwrap_or_else(|| "Failed".into()),
-                message: condition.message.clone().unwrap_or_default(),
-            })
-        })
-    };
+    let count = |count: Option<i32>| i64::from(count.unwrap_or(0));
     Some(JobRow {
         stamp,
         instance: job.metadata.uid.clone().unwrap_or_default(),
+        generation: job.metadata.generation.unwrap_or(0),
         replicas: i64::from(spec.completions.unwrap_or(1)),
-        succeeded: i64::from(status.succeeded.unwrap_or(0)),
-        failed_indexes: failed_indexes.map_or(0, |indexes| indexes.count()),
+        succeeded: count(status.succeeded),
+        done: indexes(&status.completed_indexes),
+        failed: count(status.failed),
+        failed_indexes: indexes(&status.failed_indexes).count(),
+        counted: count(status.active) + count(status.terminating),
         suspended: spec.suspend.unwrap_or(false),
+        held: holds(&status, "Suspended").is_some(),
+        tombstone: stamp::tombstone(job),
         deleting: job.metadata.deletion_timestamp.is_some(),
-        end,
+        end: end(&status),
     })
 }
 
-/// What the share of `job` is doing, by its Job, its pods and the last failure to create one.
+/// Reason and message of the condition, when it is True.
+pub(super) fn holds(status: &JobStatus, kind: &str) -> Option<Trouble> {
+    let mut conditions = status.conditions.iter().flatten();
+    let condition = conditions.find(|condition| condition.type_ == kind && condition.status == "True")?;
+    Some(Trouble {
+        reason: condition.reason.clone().unwrap_or_else(|| kind.into()),
+        message: condition.message.clone().unwrap_or_default(),
+    })
+}
+
+/// How the Job ended, if it did.
+pub(super) fn end(status: &JobStatus) -> Option<End> {
+    match holds(status, "Complete") {
+        Some(_) => Some(End::Complete),
+        None => holds(status, "Failed").map(End::Failed),
+    }
+}
+
+/// Whether nothing of it runs, nor will before it is changed.
+pub(super) fn is_at_rest<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> bool {
+    job.suspended && active(job, pods) == 0
+}
+
+/// Pods that take room, also those on their way out. Of a Job that is held back, those too that we have not heard of: as
+/// its controller counts them, or while it may still create some, every replica that has not ended.
+fn active<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> i64 {
+    let present = number(pods.filter(|pod| pod.takes_room()));
+    if !job.suspended || job.deleting || job.end.is_some() {
+        return present;
+    }
+    let unheard = if job.may_create_pods() {
+        job.replicas - job.succeeded
+    } else {
+        job.counted
+    };
+    present.max(unheard)
+}
+
+fn number<T>(of: impl Iterator<Item = T>) -> i64 {
+    i64::try_from(of.count()).unwrap_or(i64::MAX)
+}
+
+/// What the share of `job` is doing, by its Job, its pods, what is remembered of those that are gone, and the last
+/// failure to create one.
 pub(super) fn observe<'p>(
     key: &ShareKey,
     job: &JobRow,
     pods: impl Iterator<Item = &'p Pod> + Clone,
+    past: &Past,
     create_failure: Option<&Trouble>,
 ) -> Observation {
     let in_phase = |wanted: Phase| {
@@ -74,9 +139,10 @@ pub(super) fn observe<'p>(
             .collect();
         indexes.sort_unstable();
         indexes.dedup();
-        i64::try_from(indexes.len()).unwrap_or(i64::MAX)
+        number(indexes.iter())
     };
-    let succeeded = job.succeeded.max(in_phase(Phase::Succeeded)).min(job.replicas);
+    let done = done(job, pods.clone(), past);
+    let succeeded = job.succeeded.max(done.count()).min(job.replicas);
     let left = job.replicas - succeeded;
     let failed = if matches!(job.end, Some(End::Failed(_))) {
         left
@@ -85,17 +151,14 @@ pub(super) fn observe<'p>(
     };
     let running = in_phase(Phase::Running).min(left - failed);
     let pending = left - failed - running;
-    let on_node = pods
-        .clone()
-        .filter(|pod| pod.takes_room() && pod.node.is_some())
-        .count();
-    let on_node = i64::try_from(on_node).unwrap_or(i64::MAX);
+    let on_node = number(pods.clone().filter(|pod| pod.takes_room() && pod.node.is_some()));
     let needs_no_room = job.end.is_some() || job.deleting || job.suspended;
     let settled = if needs_no_room {
         job.replicas
     } else {
         (succeeded + failed + on_node).min(job.replicas)
     };
+    let started = job.succeeded + job.failed + job.failed_indexes > 0 || pods.clone().any(|pod| pod.started);
     let missing = pods.clone().filter(|pod| pod.takes_room()).count() == 0 && pending > 0;
     let trouble = trouble(job, pods.clone(), create_failure.filter(|_| missing));
     Observation {
@@ -110,12 +173,27 @@ pub(super) fn observe<'p>(
             failed,
         },
         settled,
-        started: succeeded + job.failed_indexes > 0 || pods.clone().any(|pod| pod.started),
+        started: past.started.or(if started { Started::Yes } else { Started::No }),
+        done,
+        active: active(job, pods.clone()),
         suspended: job.suspended,
+        tombstone: job.tombstone,
         deleting: job.deleting,
         end: ended(job, pods),
         trouble,
     }
+}
+
+/// Indexes that succeeded: as the Job counts them, and as pods show that it has not counted yet, or never will because
+/// they succeeded while they were being deleted.
+fn done<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>, past: &Past) -> Ranks {
+    let succeeded = pods.filter(|pod| pod.phase == Phase::Succeeded);
+    let seen = succeeded.filter_map(|pod| u32::try_from(pod.index?).ok());
+    let mut more = seen.chain(past.done.iter().copied()).peekable();
+    if more.peek().is_none() {
+        return job.done.clone();
+    }
+    job.done.iter().chain(more).collect()
 }
 
 /// The Job's end, a failure with the words of the replica that failed.
@@ -135,12 +213,16 @@ fn ended<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> Option<End> {
     }
 }
 
-/// In this order: the Job's end, a failure to create pods, not schedulable, a container's reason.
+/// In this order: the Job's end, a failure to create pods, not schedulable, a container's reason. A tombstone wants
+/// nothing, so nothing keeps it from it.
 fn trouble<'p>(
     job: &JobRow,
     pods: impl Iterator<Item = &'p Pod>,
     create_failure: Option<&Trouble>,
 ) -> Option<Trouble> {
+    if job.tombstone.is_some() {
+        return None;
+    }
     match (&job.end, create_failure) {
         (Some(End::Complete), _) => return None,
         (Some(End::Failed(trouble)), _) | (None, Some(trouble)) => return Some(trouble.clone()),
@@ -168,14 +250,19 @@ mod tests {
     use sky_core::resources::Resources;
 
     fn job(status: Value) -> JobRow {
+        job_of(json!({"completions": 2}), 1, status)
+    }
+
+    fn job_of(spec: Value, generation: i64, status: Value) -> JobRow {
         let annotations = json!({
             "skymanager.io/kind": "SkyJob", "skymanager.io/namespace": "n", "skymanager.io/name": "j",
             "skymanager.io/run": "", "skymanager.io/share-id": "1-0", "skymanager.io/attempt": "1",
             "skymanager.io/spec-hash": "h",
         });
         let labels = json!({"skymanager.io/origin": "o", "skymanager.io/uid": "u"});
-        let metadata = json!({"name": "j-1", "uid": "x", "labels": labels, "annotations": annotations});
-        let spec = json!({"completions": 2, "parallelism": 2, "template": {}});
+        let metadata = json!({"name": "j-1", "uid": "x", "generation": generation, "labels": labels, "annotations": annotations});
+        let mut spec = spec;
+        spec["template"] = json!({});
         let job = json!({"metadata": metadata, "spec": spec, "status": status});
         trim(&serde_json::from_value(job).expect("a Job")).expect("our stamp")
     }
@@ -186,6 +273,7 @@ mod tests {
             requests: Resources::default(),
             phase,
             started: phase != Phase::Pending,
+            ended_by_node: false,
             trouble: None,
             index: Some(index),
             deleting: false,
@@ -200,6 +288,7 @@ mod tests {
             },
             job,
             pods.iter(),
+            &Past::default(),
             None,
         )
     }
@@ -220,7 +309,7 @@ mod tests {
             }
         );
         assert_eq!(seen.settled, 1);
-        assert!(seen.started);
+        assert_eq!(seen.started, Started::Yes);
     }
 
     #[test]
@@ -270,5 +359,47 @@ mod tests {
             }
         );
         assert_eq!(seen.settled, 1);
+    }
+
+    #[test]
+    fn what_the_job_counts_and_what_pods_show_is_done_together() {
+        let status = json!({"completedIndexes": "0,2-3", "succeeded": 3});
+        let job = job_of(json!({"completions": 6}), 1, status);
+        let pods = [pod(2, Phase::Succeeded, true), pod(4, Phase::Succeeded, true)];
+        let seen = see(&job, &pods);
+        assert_eq!(seen.done.to_string(), "0,2-4");
+        assert_eq!(seen.counts.succeeded, 4);
+        assert_eq!(see(&job, &[]).done.to_string(), "0,2-3");
+    }
+
+    #[test]
+    fn pods_on_their_way_out_are_active() {
+        let mut leaving = pod(0, Phase::Running, true);
+        leaving.deleting = true;
+        let held = json!({"conditions": [{"type": "Suspended", "status": "True"}]});
+        let job = job_of(json!({"completions": 2, "suspend": true}), 2, held);
+        assert_eq!(see(&job, &[leaving, pod(1, Phase::Failed, true)]).active, 1);
+        assert_eq!(see(&job, &[pod(1, Phase::Failed, true)]).active, 0);
+    }
+
+    #[test]
+    fn a_tombstone_has_no_trouble() {
+        let condition = json!({"type": "Failed", "status": "True", "reason": "DeadlineExceeded"});
+        let mut job = job_of(
+            json!({"completions": 2, "suspend": true}),
+            2,
+            json!({"conditions": [condition]}),
+        );
+        assert!(see(&job, &[]).trouble.is_some());
+        job.tombstone = Some(1000);
+        let seen = see(&job, &[]);
+        assert_eq!((seen.tombstone, seen.trouble), (Some(1000), None));
+        assert!(matches!(seen.end, Some(End::Failed(_))));
+    }
+
+    #[test]
+    fn failures_of_replicas_count_as_started() {
+        assert_eq!(see(&job(json!({"failed": 1})), &[]).started, Started::Yes);
+        assert_eq!(see(&job(json!({})), &[]).started, Started::No);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use kube::core::Object;
 use serde::Deserialize;
-use sky_core::observation::Trouble;
+use sky_core::observation::{Started, Trouble};
 use sky_core::quantity;
 use sky_core::resources::{self, CPU, ContainerRequest, MEMORY, Resources};
 
@@ -57,6 +57,8 @@ struct Condition {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ContainerStatus {
+    #[serde(rename = "containerID")]
+    container_id: Option<String>,
     state: ContainerState,
     last_state: ContainerState,
 }
@@ -75,6 +77,7 @@ struct Words {
     reason: Option<String>,
     message: Option<String>,
     exit_code: Option<i64>,
+    started_at: Option<String>,
 }
 
 /// What is kept of a pod.
@@ -88,6 +91,8 @@ pub(super) struct Pod {
     pub(super) phase: Phase,
     /// Whether a container of it has ever started.
     pub(super) started: bool,
+    /// Whether its node said how its containers ended.
+    pub(super) ended_by_node: bool,
     /// What keeps it from running, or made it fail.
     pub(super) trouble: Option<Trouble>,
     /// Completion index within its Job.
@@ -106,10 +111,40 @@ pub(super) enum Phase {
 }
 
 impl Pod {
+    /// Whether it has ever started, if this is its last state and it is gone now.
+    ///
+    /// A pod that was never given to a node has not. On a node, the kubelet starts containers and tells about it
+    /// afterwards; before it lets a deleted pod go, it stops what runs and writes into the pod how each container ended.
+    /// A pod that went without those words was removed by force or with its node: nobody knows what ran.
+    pub(super) fn had_started(&self) -> Started {
+        match (self.started, &self.node) {
+            (true, _) => Started::Yes,
+            (false, Some(_)) if !self.ended_by_node => Started::Unknown,
+            (false, _) => Started::No,
+        }
+    }
+
+    /// Whether it has ever started, if this is what was last heard of it, but not its last state.
+    pub(super) fn may_have_started(&self) -> Started {
+        if self.takes_room() && !self.started {
+            Started::Unknown
+        } else {
+            self.had_started()
+        }
+    }
+
     /// Whether it takes room on its node.
     pub(super) fn takes_room(&self) -> bool {
         matches!(self.phase, Phase::Pending | Phase::Running)
     }
+}
+
+/// Uid of the Job that owns the pod.
+pub(super) fn owner(pod: &LeanPod) -> Option<&str> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners
+        .find(|owner| owner.kind == "Job")
+        .map(|owner| owner.uid.as_str())
 }
 
 /// Keeps what we need of `pod`.
@@ -130,20 +165,38 @@ pub(super) fn trim(pod: &LeanPod) -> Pod {
         requests: requests(&pod.spec),
         phase,
         started: matches!(phase, Phase::Running | Phase::Succeeded) || started(&status),
+        ended_by_node: matches!(phase, Phase::Succeeded | Phase::Failed)
+            && containers(&status).any(|container| container.state.terminated.is_some()),
         trouble: trouble(phase, &status),
         index,
         deleting: pod.metadata.deletion_timestamp.is_some(),
     }
 }
 
-fn started(status: &PodStatus) -> bool {
-    let all = status
-        .container_statuses
+fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    status
+        .init_container_statuses
         .iter()
-        .chain(&status.init_container_statuses);
-    let has_run = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
-    all.into_iter()
-        .any(|container| has_run(&container.state) || has_run(&container.last_state))
+        .chain(&status.container_statuses)
+}
+
+fn started(status: &PodStatus) -> bool {
+    containers(status).any(|container| {
+        let ended = container.state.terminated.as_ref();
+        container.state.running.is_some()
+            || ended.is_some_and(|ended| !is_stand_in(container, ended))
+            || container.last_state.running.is_some()
+            || container.last_state.terminated.is_some()
+    })
+}
+
+/// Whether `ended` stands for a container that never was. When a pod is deleted while it pulls an image, say, its kubelet
+/// ends the containers that it could not find with this reason: without an id, and without a time of start. One that used
+/// to run and was lost keeps its id, or has a last state. (Kubernetes 1.36, `TerminatePod` and `convertToAPIContainerStatuses`.)
+fn is_stand_in(container: &ContainerStatus, ended: &Words) -> bool {
+    ended.reason.as_deref() == Some("ContainerStatusUnknown")
+        && ended.started_at.is_none()
+        && container.container_id.as_deref().unwrap_or_default().is_empty()
 }
 
 fn requests(spec: &PodSpec) -> Resources {
@@ -192,13 +245,7 @@ fn trouble(phase: Phase, status: &PodStatus) -> Option<Trouble> {
     if let Some(condition) = unschedulable {
         return Some(words("Unschedulable", condition.message.as_deref()));
     }
-    let containers = || {
-        status
-            .init_container_statuses
-            .iter()
-            .chain(&status.container_statuses)
-    };
-    let waiting = containers()
+    let waiting = containers(status)
         .filter_map(|container| container.state.waiting.as_ref())
         .find(|waiting| {
             // Every container waits like this for a moment.
@@ -216,7 +263,7 @@ fn trouble(phase: Phase, status: &PodStatus) -> Option<Trouble> {
     if phase != Phase::Failed {
         return None;
     }
-    let ended = containers().filter_map(|container| container.state.terminated.as_ref());
+    let ended = containers(status).filter_map(|container| container.state.terminated.as_ref());
     let ended = ended.into_iter().find(|ended| ended.exit_code != Some(0));
     Some(match ended {
         Some(ended) => {
@@ -295,6 +342,57 @@ mod tests {
         assert_eq!(seen.trouble, Some(words("OOMKilled", Some("exit code 137"))));
         assert!(seen.started);
         assert_eq!(seen.index, Some(2));
+    }
+
+    /// A pod on a node whose only container has this status.
+    fn ended(phase: &str, container: Value) -> Pod {
+        let spec = json!({"nodeName": "a", "containers": []});
+        pod(spec, json!({"phase": phase, "containerStatuses": [container]}))
+    }
+
+    #[test]
+    fn a_container_that_its_kubelet_never_found_has_not_started() {
+        let unknown = json!({"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null});
+        let seen = ended("Failed", json!({"state": {"terminated": unknown}}));
+        assert_eq!(seen.had_started(), Started::No);
+        // One that ran before, was created at least, or has a time of start is another matter.
+        let lost = json!({"state": {"terminated": unknown}, "lastState": {"terminated": unknown}});
+        assert_eq!(ended("Failed", lost).had_started(), Started::Yes);
+        let created = json!({"state": {"terminated": unknown}, "containerID": "containerd://1"});
+        assert_eq!(ended("Failed", created).had_started(), Started::Yes);
+        let at = json!({"reason": "ContainerStatusUnknown", "startedAt": "2026-01-01T00:00:00Z"});
+        assert_eq!(
+            ended("Failed", json!({"state": {"terminated": at}})).had_started(),
+            Started::Yes
+        );
+    }
+
+    #[test]
+    fn a_pod_that_goes_without_its_nodes_last_words_may_have_started() {
+        let waiting = json!({"state": {"waiting": {"reason": "ContainerCreating"}}});
+        assert_eq!(
+            ended("Pending", waiting.clone()).had_started(),
+            Started::Unknown,
+            "by force"
+        );
+        assert_eq!(ended("Failed", waiting).had_started(), Started::Unknown, "PodGC");
+        let spec = json!({"containers": []});
+        assert_eq!(
+            pod(spec, json!({"phase": "Pending"})).had_started(),
+            Started::No,
+            "on no node"
+        );
+    }
+
+    #[test]
+    fn what_became_of_a_pending_pod_that_vanished_is_not_known() {
+        let spec = json!({"containers": []});
+        let pending = pod(spec.clone(), json!({"phase": "Pending"}));
+        assert_eq!(pending.may_have_started(), Started::Unknown);
+        assert_eq!(
+            pod(spec, json!({"phase": "Failed"})).may_have_started(),
+            Started::No
+        );
     }
 
     #[test]

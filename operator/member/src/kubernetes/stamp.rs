@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
+use sky_core::Seconds;
 use sky_core::marks;
 use sky_core::share::Stamp;
 use sky_core::workload::Kind;
@@ -32,6 +33,13 @@ pub(super) fn annotations(stamp: &Stamp) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
+}
+
+/// Since when an object is a tombstone. A time that cannot be read was changed by somebody: it is one all the same, and
+/// as if it were new for ever, so that nobody takes it for one that has served its time.
+pub(super) fn tombstone(object: &impl ResourceExt) -> Option<Seconds> {
+    let since = object.annotations().get(marks::TOMBSTONE)?;
+    Some(since.parse().unwrap_or(Seconds::MAX))
 }
 
 /// The stamp of an object; `None` when it is not ours.

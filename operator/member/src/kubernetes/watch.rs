@@ -89,6 +89,7 @@ pub(super) fn events(
         origin,
         expected,
         said_lost: None,
+        cache: Cache::default(),
         state: State::Silent {
             retry: Instant::now(),
         },
@@ -107,6 +108,8 @@ struct Ear {
     expected: Option<String>,
     /// The reason that was last given for a silence that still lasts.
     said_lost: Option<String>,
+    /// Outlives a silence, so that what vanished in it is noticed.
+    cache: Cache,
     state: State,
 }
 
@@ -119,7 +122,6 @@ enum State {
 
 struct Listening {
     streams: stream::ReadyChunks<SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>>>,
-    cache: Cache,
     heartbeat: BoxFuture<'static, Result<(), MemberError>>,
     missed: u32,
     /// Lists that failed since something was heard.
@@ -139,7 +141,7 @@ impl Ear {
                     let at = *retry;
                     self.connect(at).await
                 }
-                State::Listening(listening) => listening.turn(&self.client).await,
+                State::Listening(listening) => listening.turn(&self.client, &mut self.cache).await,
             };
             match turned {
                 Ok(Some(event)) => {
@@ -169,9 +171,9 @@ impl Ear {
         sleep_until(at).await;
         alive(&self.client).await?;
         recognise(&self.client, self.expected.as_deref()).await?;
+        self.cache.await_lists();
         let listening = Listening {
             streams: streams(&self.client, &self.origin).ready_chunks(BATCH),
-            cache: Cache::default(),
             heartbeat: heartbeat(&self.client),
             missed: 0,
             failed_lists: 0,
@@ -194,7 +196,7 @@ async fn recognise(client: &Client, expected: Option<&str>) -> Result<(), Member
 }
 
 impl Listening {
-    async fn turn(&mut self, client: &Client) -> Result<Option<MemberEvent>, MemberError> {
+    async fn turn(&mut self, client: &Client, cache: &mut Cache) -> Result<Option<MemberEvent>, MemberError> {
         let turn = tokio::select! {
             Some(heard) = self.streams.next() => Turn::Heard(heard),
             beat = &mut self.heartbeat => Turn::Heartbeat(beat),
@@ -219,13 +221,13 @@ impl Listening {
                     match heard {
                         Ok(heard) => {
                             self.failed_lists = 0;
-                            self.cache.hear(heard);
+                            cache.hear(heard);
                         }
                         // A watch heals itself; what it cannot heal, the probe or the missing right says.
                         Err(error) => self.judge(error, client).await?,
                     }
                 }
-                Ok(self.cache.drain())
+                Ok(cache.drain())
             }
         }
     }

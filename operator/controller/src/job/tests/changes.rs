@@ -186,6 +186,8 @@ async fn another_run_without_room_waits_quietly() {
     stage.run(2).await;
     stage.apply("other", replicas(2));
     stage.run(2).await;
+    stage.member("a").place("other");
+    stage.member("a").start("other");
     stage.edit("job", |job| job["spec"]["runId"] = json!("2"));
     stage.run(600).await;
     assert_eq!(stage.line("job"), "Queued");

@@ -132,7 +132,6 @@ async fn a_member_that_will_not_take_a_share_says_why_and_takes_it_later() {
     for class in [
         Class::Throttled,
         Class::Unauthorized,
-        Class::Conflict,
         Class::Unreachable,
     ] {
         let mut stage = Stage::new(&[("a", 2000)]).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::{Value, json};
+use sky_core::observation::Started;
 
 fn node(name: &str, cpu: &str) -> ApiNode {
     let status = json!({
@@ -99,4 +100,285 @@ fn a_node_that_goes_is_gone() {
             gone
         })
     );
+}
+
+/// The Job `s` in namespace `n`.
+fn job(suspended: bool, generation: i64, status: Value) -> Job {
+    let annotations = json!({
+        "skymanager.io/kind": "SkyJob", "skymanager.io/namespace": "n", "skymanager.io/name": "j",
+        "skymanager.io/run": "", "skymanager.io/share-id": "1-0", "skymanager.io/attempt": "1",
+        "skymanager.io/spec-hash": "h",
+    });
+    let labels = json!({"skymanager.io/origin": "o", "skymanager.io/uid": "u"});
+    let metadata = json!({
+        "name": "s", "namespace": "n", "uid": "x", "generation": generation,
+        "labels": labels, "annotations": annotations,
+    });
+    let spec = json!({"completions": 1, "suspend": suspended, "template": {}});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).expect("a Job")
+}
+
+/// What the Job controller says when it has taken in a suspension and nothing is left.
+fn held() -> Value {
+    json!({"conditions": [{"type": "Suspended", "status": "True"}]})
+}
+
+/// A pod of the Job, on a node or not, whose container is in this state.
+fn replica(node: Option<&str>, phase: &str, state: Value) -> LeanPod {
+    let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "s", "uid": "x", "controller": true});
+    let labels = json!({"skymanager.io/share": "s", "batch.kubernetes.io/job-completion-index": "0"});
+    let statuses = match state {
+        Value::Null => json!([]),
+        state => json!([{"name": "main", "state": state}]),
+    };
+    let pod = json!({
+        "metadata": {"name": "s-0", "namespace": "n", "labels": labels, "ownerReferences": [owner]},
+        "spec": {"nodeName": node, "containers": []},
+        "status": {"phase": phase, "containerStatuses": statuses},
+    });
+    serde_json::from_value(pod).expect("a Pod")
+}
+
+fn unscheduled() -> LeanPod {
+    replica(None, "Pending", Value::Null)
+}
+
+fn running() -> Value {
+    json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}})
+}
+
+impl Cache {
+    fn hear_of_job(&mut self, event: Event<Job>) {
+        self.hear(Heard::Job(Box::new(event)));
+    }
+
+    fn hear_of_pod(&mut self, event: Event<LeanPod>) {
+        self.hear(Heard::Pod(Box::new(event)));
+    }
+
+    fn list_pods(&mut self, pods: Vec<LeanPod>) {
+        self.hear_of_pod(Event::Init);
+        pods.into_iter()
+            .for_each(|pod| self.hear_of_pod(Event::InitApply(pod)));
+        self.hear_of_pod(Event::InitDone);
+    }
+
+    fn list_jobs(&mut self, jobs: Vec<Job>) {
+        self.hear_of_job(Event::Init);
+        jobs.into_iter()
+            .for_each(|job| self.hear_of_job(Event::InitApply(job)));
+        self.hear_of_job(Event::InitDone);
+    }
+
+    /// What it says of the share now.
+    fn seen(&mut self) -> Observation {
+        let items = match self.drain().expect("an event") {
+            MemberEvent::Reset(items) | MemberEvent::Changed { upserts: items, .. } => items,
+            MemberEvent::Lost(trouble) => panic!("{trouble:?}"),
+        };
+        let share = items.into_iter().find_map(|item| match item {
+            Item::Share(share) => Some(share),
+            Item::Node(_) => None,
+        });
+        share.expect("the share")
+    }
+}
+
+/// Listening, with the Job running and its replica as `pod`.
+fn listening(pod: LeanPod) -> Cache {
+    let mut cache = synced(vec![]);
+    cache.hear_of_job(Event::Apply(job(false, 1, json!({}))));
+    cache.hear_of_pod(Event::Apply(pod));
+    assert_eq!(cache.seen().active, 1);
+    cache
+}
+
+/// As `listening`, and then suspended: the replica is deleted, and was last as `last`.
+fn suspended(pod: LeanPod, last: LeanPod) -> Observation {
+    let mut cache = listening(pod);
+    cache.hear_of_job(Event::Apply(job(true, 2, json!({}))));
+    cache.hear_of_pod(Event::Delete(last));
+    cache.hear_of_job(Event::Apply(job(true, 2, held())));
+    let seen = cache.seen();
+    assert_eq!((seen.suspended, seen.active, seen.settled), (true, 0, 1));
+    seen
+}
+
+#[test]
+fn a_replica_that_was_never_on_a_node_has_not_started() {
+    assert_eq!(suspended(unscheduled(), unscheduled()).started, Started::No);
+}
+
+#[test]
+fn a_start_that_only_the_deletion_tells_of_is_remembered() {
+    let last = replica(Some("a"), "Running", running());
+    assert_eq!(suspended(unscheduled(), last).started, Started::Yes);
+}
+
+#[test]
+fn a_start_is_remembered_when_the_replica_is_gone() {
+    let failed = replica(
+        Some("a"),
+        "Failed",
+        json!({"terminated": {"exitCode": 143, "startedAt": "2026-01-01T00:00:00Z"}}),
+    );
+    let ran = replica(Some("a"), "Running", running());
+    assert_eq!(suspended(ran, failed).started, Started::Yes);
+}
+
+#[test]
+fn an_image_that_was_never_pulled_has_not_started_though_its_container_ends() {
+    let pulling = replica(
+        Some("a"),
+        "Pending",
+        json!({"waiting": {"reason": "ImagePullBackOff"}}),
+    );
+    let stand_in =
+        json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null}});
+    assert_eq!(
+        suspended(pulling, replica(Some("a"), "Failed", stand_in)).started,
+        Started::No
+    );
+}
+
+#[test]
+fn a_replica_that_goes_without_its_nodes_word_leaves_it_unknown() {
+    let waiting = || {
+        replica(
+            Some("a"),
+            "Pending",
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+        )
+    };
+    assert_eq!(suspended(waiting(), waiting()).started, Started::Unknown);
+}
+
+#[test]
+fn an_index_that_succeeded_while_it_was_deleted_stays_done() {
+    let ran = replica(Some("a"), "Running", running());
+    let succeeded = replica(Some("a"), "Succeeded", json!({"terminated": {"exitCode": 0}}));
+    let seen = suspended(ran, succeeded);
+    assert_eq!((seen.done.to_string(), seen.counts.succeeded), ("0".into(), 1));
+}
+
+#[test]
+fn what_is_held_back_is_active_until_its_controller_says_so_and_pods_are_gone() {
+    let mut cache = listening(unscheduled());
+    cache.hear_of_pod(Event::Delete(unscheduled()));
+    cache.hear_of_job(Event::Apply(job(true, 2, json!({}))));
+    assert_eq!(cache.seen().active, 1, "its controller may be creating pods");
+    let terminating = json!({"conditions": [{"type": "Suspended", "status": "True"}], "terminating": 1});
+    cache.hear_of_job(Event::Apply(job(true, 2, terminating)));
+    assert_eq!(cache.seen().active, 1, "its controller still counts one");
+    cache.hear_of_job(Event::Apply(job(true, 2, held())));
+    assert_eq!(cache.seen().active, 0);
+}
+
+#[test]
+fn a_pending_replica_that_vanished_in_a_relist_leaves_it_unknown() {
+    let mut cache = listening(unscheduled());
+    cache.list_pods(vec![]);
+    assert_eq!(cache.seen().started, Started::Unknown);
+    // Another one that starts settles it.
+    cache.hear_of_pod(Event::Apply(replica(Some("a"), "Running", running())));
+    assert_eq!(cache.seen().started, Started::Yes);
+}
+
+#[test]
+fn a_relist_that_shows_the_same_replica_changes_nothing() {
+    let mut cache = listening(unscheduled());
+    cache.list_pods(vec![unscheduled()]);
+    assert_eq!(cache.seen().started, Started::No);
+}
+
+#[test]
+fn a_start_survives_a_relist() {
+    let mut cache = listening(replica(Some("a"), "Running", running()));
+    cache.list_pods(vec![]);
+    assert_eq!(cache.seen().started, Started::Yes);
+}
+
+#[test]
+fn a_replica_that_vanished_in_a_silence_leaves_it_unknown() {
+    let mut cache = listening(unscheduled());
+    cache.await_lists();
+    cache.list_pods(vec![]);
+    assert_eq!(cache.drain(), None, "not everything is listed yet");
+    cache.list_jobs(vec![job(true, 2, held())]);
+    cache.hear(Heard::Node(Box::new(Event::Init)));
+    cache.hear(Heard::Node(Box::new(Event::InitDone)));
+    assert_eq!(cache.seen().started, Started::Unknown);
+}
+
+#[test]
+fn replicas_may_have_come_and_gone_in_a_silence_in_which_the_job_was_suspended() {
+    let mut cache = synced(vec![]);
+    cache.hear_of_job(Event::Apply(job(false, 1, json!({}))));
+    assert_eq!(cache.seen().started, Started::No);
+    cache.await_lists();
+    cache.list_pods(vec![]);
+    cache.list_jobs(vec![job(true, 2, held())]);
+    cache.hear(Heard::Node(Box::new(Event::Init)));
+    cache.hear(Heard::Node(Box::new(Event::InitDone)));
+    assert_eq!(cache.seen().started, Started::Unknown);
+}
+
+#[test]
+fn what_was_at_rest_before_a_relist_is_known_as_before() {
+    let mut cache = listening(unscheduled());
+    cache.hear_of_job(Event::Apply(job(true, 2, json!({}))));
+    cache.hear_of_pod(Event::Delete(unscheduled()));
+    cache.hear_of_job(Event::Apply(job(true, 2, held())));
+    assert_eq!(cache.seen().started, Started::No);
+    cache.list_pods(vec![]);
+    assert_eq!(cache.seen().started, Started::No);
+    // A change of it may have let replicas run.
+    cache.hear_of_job(Event::Apply(job(true, 4, held())));
+    cache.list_pods(vec![]);
+    assert_eq!(cache.seen().started, Started::Unknown);
+}
+
+/// What is said of a Job that was there before we listened, and has no pods.
+fn first_seen(job: Job) -> Started {
+    let mut cache = synced(vec![]);
+    cache.list_jobs(vec![job]);
+    cache.seen().started
+}
+
+#[test]
+fn a_job_first_seen_suspended_may_have_run_unless_it_was_created_so() {
+    assert_eq!(first_seen(job(true, 1, held())), Started::No);
+    assert_eq!(first_seen(job(true, 2, held())), Started::Unknown);
+    assert_eq!(first_seen(job(true, 2, json!({"failed": 1}))), Started::Yes);
+}
+
+#[test]
+fn a_job_first_seen_running_counts_its_replicas_unless_it_was_suspended_before() {
+    let started = json!({"startTime": "2026-01-01T00:00:00Z"});
+    assert_eq!(first_seen(job(false, 1, started.clone())), Started::No);
+    assert_eq!(first_seen(job(false, 2, started.clone())), Started::No);
+    assert_eq!(first_seen(job(false, 3, started)), Started::Unknown);
+    assert_eq!(first_seen(job(false, 1, json!({"succeeded": 1}))), Started::Yes);
+}
+
+#[test]
+fn another_job_of_the_name_has_no_past() {
+    let mut cache = listening(replica(Some("a"), "Running", running()));
+    cache.hear_of_pod(Event::Delete(replica(Some("a"), "Running", running())));
+    assert_eq!(cache.seen().started, Started::Yes);
+    cache.hear_of_job(Event::Delete(job(false, 1, json!({}))));
+    cache.drain();
+    let mut another = job(false, 1, json!({}));
+    another.metadata.uid = Some("y".into());
+    cache.hear_of_job(Event::Apply(another));
+    assert_eq!(cache.seen().started, Started::No);
+}
+
+#[test]
+fn a_replica_that_is_heard_of_before_its_job_is_remembered() {
+    let mut cache = synced(vec![]);
+    cache.hear_of_pod(Event::Apply(replica(Some("a"), "Running", running())));
+    cache.hear_of_pod(Event::Delete(replica(Some("a"), "Running", running())));
+    cache.hear_of_job(Event::Apply(job(false, 1, json!({}))));
+    assert_eq!(cache.seen().started, Started::Yes);
 }

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
+use sky_core::marks;
 use sky_core::ranks::Ranks;
 use sky_core::resources::Resources;
-use sky_core::share::{Container, Program, Retry, Stamp};
+use sky_core::share::{Container, Program, Retry, ShareKey, Stamp};
 use sky_core::workload::Kind;
 
 use super::*;
 
-fn share(suspended: bool) -> Share {
+pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
     Share {
         key: ShareKey {
             namespace: "n".into(),
@@ -39,19 +40,20 @@ fn share(suspended: bool) -> Share {
         annotations: Default::default(),
         program: Program::Container(Container::default()),
         requests: Resources::new(1, 1),
+        accelerator: None,
         retry: Retry::Replace(0),
     }
 }
 
 /// The Job as the member has it, at this version.
-fn stored(suspended: bool, version: &str) -> (u16, Value) {
+pub(in crate::kubernetes) fn stored(suspended: bool, version: &str) -> (u16, Value) {
     let mut job = object::job(&share(suspended));
     job["metadata"]["uid"] = json!("x");
     job["metadata"]["resourceVersion"] = json!(version);
     (200, job)
 }
 
-fn refusal(code: u16, message: &str) -> (u16, Value) {
+pub(in crate::kubernetes) fn refusal(code: u16, message: &str) -> (u16, Value) {
     let reason = if message == "not found" { "NotFound" } else { "" };
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message,
@@ -60,16 +62,16 @@ fn refusal(code: u16, message: &str) -> (u16, Value) {
 }
 
 /// A client that gets these answers in turn, and the calls it has made.
-fn client(answers: Vec<(u16, Value)>) -> (Client, Arc<Mutex<Vec<String>>>) {
+pub(in crate::kubernetes) fn client(answers: Vec<(u16, Value)>) -> (Client, Arc<Mutex<Vec<String>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let journal = calls.clone();
     let answers = Arc::new(Mutex::new(answers.into_iter()));
     let service = tower::service_fn(move |request: Request<Body>| {
         let call = format!("{} {}", request.method(), request.uri().path());
-        journal
-            .lock()
-            .expect("calls")
-            .push(call.replace("/apis/batch/v1/namespaces/n/", ""));
+        journal.lock().expect("calls").push(
+            call.replace("/apis/batch/v1/namespaces/n/", "")
+                .replace("/api/v1/namespaces/n/", ""),
+        );
         let answer = answers.lock().expect("answers").next();
         async move {
             let (code, body) = answer.expect("no further call");
@@ -128,4 +130,48 @@ async fn a_namespace_that_is_being_terminated_is_waited_for() {
 async fn what_the_member_refuses_is_rejected() {
     let answers = vec![refusal(422, "spec.template is invalid")];
     check(answers, Err(Class::Rejected), &["POST jobs"]).await;
+}
+
+/// As `stored`, made a tombstone.
+pub(in crate::kubernetes) fn buried(version: &str) -> (u16, Value) {
+    let (code, mut job) = stored(true, version);
+    job["metadata"]["annotations"][marks::TOMBSTONE] = json!("1000");
+    (code, job)
+}
+
+#[tokio::test]
+async fn a_tombstone_is_a_conflict_and_never_changed() {
+    let answers = vec![refusal(409, "already exists"), buried("1")];
+    let calls = ["POST jobs", "GET jobs/j-1"];
+    check(answers, Err(Class::Conflict), &calls).await;
+}
+
+#[tokio::test]
+async fn a_late_change_that_meets_a_new_tombstone_is_refused_and_not_made_again() {
+    let answers = vec![
+        refusal(409, "already exists"),
+        stored(false, "1"),
+        refusal(409, "has been modified"),
+        buried("2"),
+    ];
+    let calls = ["POST jobs", "GET jobs/j-1", "PATCH jobs/j-1", "GET jobs/j-1"];
+    check(answers, Err(Class::Conflict), &calls).await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_while_its_namespace_is_made_is_looked_at() {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
+    let answers = vec![
+        refusal(404, "namespaces \"n\" not found"),
+        (200, namespace),
+        refusal(409, "already exists"),
+        stored(true, "1"),
+    ];
+    let calls = [
+        "POST jobs",
+        "POST /api/v1/namespaces",
+        "POST jobs",
+        "GET jobs/j-1",
+    ];
+    check(answers, Ok(Ensured::Present), &calls).await;
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::kubernetes::stamp;
 use sky_core::ranks::Ranks;
-use sky_core::share::{ShareKey, Stamp};
+use sky_core::resources::Resources;
+use sky_core::share::{Accelerator, Stamp};
 use sky_core::workload::Kind;
 
 fn share() -> Share {
@@ -39,6 +40,7 @@ fn share() -> Share {
             ..Container::default()
         }),
         requests,
+        accelerator: None,
         retry: Retry::Replace(0),
     }
 }
@@ -64,6 +66,66 @@ fn requests_are_exact_and_extended_resources_are_limits_too() {
         "limits": {"nvidia.com/gpu": "1"},
     });
     assert_eq!(*resources, expect);
+}
+
+fn with(accelerator: Accelerator) -> Value {
+    let job = job(&Share {
+        accelerator: Some(accelerator),
+        requests: Resources::new(1500, 0),
+        ..share()
+    });
+    job["spec"]["template"]["spec"].clone()
+}
+
+#[test]
+fn accelerators_are_requested_and_limited_on_any_model() {
+    let pod = with(Accelerator {
+        resource: "amd.com/gpu".into(),
+        count: 2,
+        models: vec![],
+    });
+    let expect = json!({"requests": {"cpu": "1500m", "amd.com/gpu": "2"}, "limits": {"amd.com/gpu": "2"}});
+    assert_eq!(pod["containers"][0]["resources"], expect);
+    assert_eq!(pod.get("affinity"), None);
+}
+
+#[test]
+fn models_are_asked_for_under_every_label_that_a_node_may_publish_them_by() {
+    let models = vec![
+        "NVIDIA-A100-SXM4-80GB".to_owned(),
+        "NVIDIA-A100-PCIE-40GB".to_owned(),
+    ];
+    let pod = with(Accelerator {
+        resource: "nvidia.com/gpu".into(),
+        count: 1,
+        models: models.clone(),
+    });
+    let required = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let terms = pod.pointer(required).and_then(Value::as_array).expect("terms");
+    let keys: Vec<&str> = terms
+        .iter()
+        .filter_map(|term| term["matchExpressions"][0]["key"].as_str())
+        .collect();
+    assert_eq!(keys, ACCELERATOR_LABELS);
+    let wanted =
+        json!({"matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": models}]});
+    assert_eq!(terms[0], wanted);
+}
+
+#[test]
+fn a_tombstone_is_a_job_that_says_whose_name_it_takes_and_runs_nothing() {
+    let share = share();
+    let tombstone = Tombstone {
+        stamp: share.stamp.clone(),
+        since: 1000,
+    };
+    let job: k8s_openapi::api::batch::v1::Job =
+        serde_json::from_value(super::tombstone(&share.key, &tombstone)).expect("a Job of the API");
+    assert_eq!(job.metadata.name, Some(share.key.object));
+    assert_eq!(stamp::read(&job), Some(share.stamp));
+    assert_eq!(stamp::tombstone(&job), Some(1000));
+    let spec = job.spec.expect("a spec");
+    assert_eq!((spec.suspend, spec.parallelism), (Some(true), Some(0)));
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! What is remembered of a Job's pods when they are gone: whether one has started, which indexes succeeded. Pure; fed by
+//! `cache`, read by `observe`.
+//!
+//! While a Job runs, each pod that ends is counted in its status, by a finalizer. A Job that is suspended has its pods
+//! deleted uncounted: what they have done shows in their last state alone, and only to who was watching then.
+
+use std::collections::BTreeSet;
+
+use sky_core::observation::Started;
+
+use super::observe::JobRow;
+use super::pod::{Phase, Pod};
+
+/// What one Job's pods have been seen to do, whatever has become of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    /// Whether one has started.
+    pub(super) started: Started,
+    /// Indexes of those that succeeded.
+    pub(super) done: BTreeSet<u32>,
+    /// Whether the Job itself has been seen.
+    sighted: bool,
+    /// The generation of the Job in which nothing of it was left to run.
+    at_rest: Option<i64>,
+}
+
+impl Past {
+    /// A pod is as `pod`.
+    pub(super) fn present(&mut self, pod: &Pod) {
+        let started = if pod.started { Started::Yes } else { Started::No };
+        self.learn(pod, started);
+    }
+
+    /// A pod is gone, and was last as `pod`.
+    pub(super) fn gone(&mut self, pod: &Pod) {
+        self.learn(pod, pod.had_started());
+    }
+
+    /// A pod is gone, and was once as `pod`.
+    pub(super) fn vanished(&mut self, pod: &Pod) {
+        self.learn(pod, pod.may_have_started());
+    }
+
+    fn learn(&mut self, pod: &Pod, started: Started) {
+        self.started = self.started.or(started);
+        if pod.phase == Phase::Succeeded {
+            self.done
+                .extend(pod.index.and_then(|index| u32::try_from(index).ok()));
+        }
+    }
+
+    /// The Job is seen, as `job`, for the first time or after nothing was heard of pods for a while.
+    ///
+    /// If it may have been suspended meanwhile, pods may have come, started and gone unseen and uncounted. That is not so
+    /// when it has been at rest since before. (Neither its start time nor a condition tells: the Job controller clears
+    /// the one when it suspends, and sets the other on a Job that was created suspended too.)
+    pub(super) fn sight(&mut self, job: &JobRow) {
+        self.sighted = true;
+        if !job.counts_all_its_pods() && self.at_rest != Some(job.generation) {
+            self.started = self.started.or(Started::Unknown);
+        }
+    }
+
+    /// As `sight`, for a Job that was not seen yet.
+    pub(super) fn sight_first(&mut self, job: &JobRow) {
+        if !self.sighted {
+            self.sight(job);
+        }
+    }
+
+    /// Nothing is heard of the Job for a while.
+    pub(super) fn lose_sight(&mut self) {
+        self.sighted = false;
+    }
+
+    /// Nothing is left of `job` that runs or may run: whatever happens next, it begins with a change of the Job.
+    pub(super) fn rest(&mut self, job: &JobRow) {
+        self.at_rest = Some(job.generation);
+    }
+}
