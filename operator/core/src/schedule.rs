@@ -55,7 +55,13 @@ impl Scheduler {
         let candidates = order(workload, &verdicts);
         let outcome = match self.spread(context, &candidates) {
             Ok(parts) => Outcome::Placed(parts),
-            Err(short) => refuse(context, &verdicts, short),
+            Err(short) => {
+                let mut message = summary(&verdicts, workload.replicas);
+                if let Some(short) = short {
+                    message = format!("{short}: {message}");
+                }
+                refuse(context, &self.allowed(context, &verdicts), message)
+            }
         };
         Decision { outcome, verdicts }
     }
@@ -82,6 +88,29 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    /// Clusters that nothing refuses but what may pass by itself. The first refusal does not tell: what a policy
+    /// excludes may be cordoned besides.
+    fn allowed<'s>(&self, context: Context<'s>, verdicts: &[Verdict]) -> Vec<&'s Cluster> {
+        let passes = |refusal: &Refusal| PASSING.contains(&refusal.reason);
+        let clusters = verdicts.iter().filter_map(|verdict| {
+            let cluster = context.snapshot.clusters.get(&verdict.cluster)?;
+            let first = verdict.refusal.as_ref().map(|(_, refusal)| refusal);
+            let mut seats = self.plugins.iter();
+            let open = first.is_none_or(|refusal| {
+                passes(refusal)
+                    && seats.all(|seat| {
+                        seat.plugin
+                            .filter(context, cluster)
+                            .err()
+                            .as_ref()
+                            .is_none_or(passes)
+                    })
+            });
+            open.then_some(cluster)
+        });
+        clusters.collect()
     }
 
     fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
@@ -129,7 +158,10 @@ impl Scheduler {
         let used: &[Candidate] = if chosen.len() == candidates.len() {
             candidates
         } else {
-            all = chosen.iter().map(|&index| candidates[index].clone()).collect::<Vec<_>>();
+            all = chosen
+                .iter()
+                .map(|&index| candidates[index].clone())
+                .collect::<Vec<_>>();
             &all
         };
         let counts = self
@@ -145,13 +177,15 @@ impl Scheduler {
             total > 0
         };
         if !enough {
-            return Err(None);
+            return Err(short(workload, candidates, used, total));
         }
         let here = candidates.iter().filter(|candidate| candidate.placed > 0).count();
         let elsewhere = i64::try_from(workload.placed.len().saturating_sub(here)).unwrap_or(i64::MAX);
         let least = workload.spread.min_clusters;
         if !spread::ensure_least(used, &mut counts, elsewhere, least) {
-            return Err(Some(format!("fewer than placement.spread.minClusters ({least}) clusters have room")));
+            return Err(Some(format!(
+                "fewer than placement.spread.minClusters ({least}) clusters have room"
+            )));
         }
         let parts = used.iter().zip(&counts).filter(|(_, count)| **count > 0);
         Ok(parts
@@ -180,7 +214,12 @@ fn context<'a>(workload: &'a Workload, snapshot: &'a Snapshot, policies: &'a [&'
 fn cut(candidates: &[Candidate], counts: &[i64], replicas: i64) -> Vec<i64> {
     let mut left = replicas;
     let each = candidates.iter().enumerate().map(|(index, candidate)| {
-        let count = counts.get(index).copied().unwrap_or(0).clamp(0, candidate.fit).min(left);
+        let count = counts
+            .get(index)
+            .copied()
+            .unwrap_or(0)
+            .clamp(0, candidate.fit)
+            .min(left);
         left -= count;
         count
     });
@@ -232,24 +271,32 @@ const PASSING: [&str; 5] = [
     "CoolingDown",
 ];
 
+/// What keeps replicas from their places when it is not simply room: `maxClusters`, or a plugin that spreads fewer.
+fn short(workload: &Workload, candidates: &[Candidate], used: &[Candidate], total: i64) -> Option<String> {
+    let room = |of: &[Candidate]| {
+        of.iter()
+            .fold(0_i64, |sum, candidate| sum.saturating_add(candidate.fit))
+    };
+    let replicas = workload.replicas;
+    let wanted = if workload.gang { replicas } else { 1 };
+    if room(used) >= wanted {
+        return Some(format!(
+            "the plugins in use spread {total} of {replicas} replicas"
+        ));
+    }
+    let most = workload
+        .spread
+        .max_clusters
+        .filter(|_| room(candidates) >= wanted)?;
+    Some(format!(
+        "placement.spread.maxClusters ({most}) leaves room for {total} of {replicas} replicas"
+    ))
+}
+
 /// TooLarge when at least one cluster is allowed, every allowed one has reported, and none would hold one replica
 /// (with gang: all together not all of them) even if empty. Else queued.
-fn refuse(context: Context<'_>, verdicts: &[Verdict], short: Option<String>) -> Outcome {
+fn refuse(context: Context<'_>, allowed: &[&Cluster], message: String) -> Outcome {
     let workload = context.workload;
-    let mut message = summary(verdicts, workload.replicas);
-    if let Some(short) = short {
-        message = format!("{short}: {message}");
-    }
-    let allowed: Vec<&Cluster> = verdicts
-        .iter()
-        .filter(|verdict| {
-            verdict
-                .refusal
-                .as_ref()
-                .is_none_or(|(_, refusal)| PASSING.contains(&refusal.reason))
-        })
-        .filter_map(|verdict| context.snapshot.clusters.get(&verdict.cluster))
-        .collect();
     let reported = allowed
         .iter()
         .all(|cluster| cluster.room.is_some() && cluster.health == Health::Ready);
