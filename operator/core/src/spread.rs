@@ -1,6 +1,8 @@
 //! Distributes replicas over candidates: which clusters within `minClusters` and `maxClusters`, and how many on each.
 //! Called by the scheduler and by the plugins Pack, Even and Weighted.
 
+use std::cmp::Reverse;
+
 use crate::plugin::Candidate;
 use crate::workload::Workload;
 
@@ -26,7 +28,7 @@ pub fn choose(workload: &Workload, candidates: &[Candidate]) -> Vec<usize> {
         .filter(|candidate| candidate.placed > 0)
         .fold(0, |sum, candidate| sum.saturating_add(candidate.fit));
     let mut roomiest = fresh.clone();
-    roomiest.sort_by_key(|&index| (std::cmp::Reverse(candidates[index].fit), index));
+    roomiest.sort_by_key(|&index| (Reverse(candidates[index].fit), index));
     let mut passed = vec![false; candidates.len()];
     let top = |count: usize, passed: &[bool]| {
         let open = roomiest.iter().filter(|&&index| !passed[index]).take(count);
@@ -85,10 +87,12 @@ fn level(tier: &[Candidate], replicas: i64) -> Vec<i64> {
     if room <= replicas {
         return tier.iter().map(|candidate| candidate.fit).collect();
     }
-    // At level L a cluster has L x part / greatest part: one more level adds at most one replica to each.
+    // At level L a cluster has L x part / greatest part, to the nearest whole number, so that neither large nor small
+    // parts gain by it: one more level adds at most one replica to each.
     let greatest = tier.iter().map(|c| c.part).max().unwrap_or(1).max(1);
     let at = |candidate: &Candidate, level: i64| {
-        let want = level.saturating_mul(candidate.part.max(0)) / greatest;
+        let twice = level.saturating_mul(candidate.part.max(0)).saturating_mul(2);
+        let want = twice.saturating_add(greatest) / greatest.saturating_mul(2);
         (want - candidate.placed).clamp(0, candidate.fit)
     };
     let sum = |level: i64| tier.iter().fold(0_i64, |sum, c| sum.saturating_add(at(c, level)));
@@ -108,12 +112,16 @@ fn level(tier: &[Candidate], replicas: i64) -> Vec<i64> {
         }
     }
     let mut counts: Vec<i64> = tier.iter().map(|candidate| at(candidate, low)).collect();
-    let mut left = replicas - counts.iter().sum::<i64>();
-    for (count, candidate) in counts.iter_mut().zip(tier) {
-        if left > 0 && at(candidate, low + 1) > *count {
-            *count += 1;
-            left -= 1;
-        }
+    // Those that get one more at the next level, in the order in which they reach it.
+    let mut next: Vec<usize> = (0..tier.len())
+        .filter(|&i| at(&tier[i], low + 1) > counts[i])
+        .collect();
+    let reached = |i: usize| i128::from(tier[i].placed.saturating_add(counts[i])) * 2 + 1;
+    let part = |i: usize| i128::from(tier[i].part);
+    next.sort_by(|&a, &b| (reached(a) * part(b)).cmp(&(reached(b) * part(a))));
+    let left = usize::try_from(replicas - counts.iter().sum::<i64>()).unwrap_or(0);
+    for index in next.into_iter().take(left) {
+        counts[index] += 1;
     }
     counts
 }
@@ -121,7 +129,9 @@ fn level(tier: &[Candidate], replicas: i64) -> Vec<i64> {
 /// Moves single replicas to unused candidates until `least` clusters are used; answers whether they are.
 pub fn ensure_least(candidates: &[Candidate], counts: &mut [i64], elsewhere: i64, least: i64) -> bool {
     let is_used = |index: usize, counts: &[i64]| counts[index] > 0 || candidates[index].placed > 0;
-    let here = (0..candidates.len()).filter(|&index| is_used(index, counts)).count();
+    let here = (0..candidates.len())
+        .filter(|&index| is_used(index, counts))
+        .count();
     let mut used = elsewhere.saturating_add(i64::try_from(here).unwrap_or(i64::MAX));
     for index in 0..candidates.len() {
         if used >= least {
@@ -130,10 +140,10 @@ pub fn ensure_least(candidates: &[Candidate], counts: &mut [i64], elsewhere: i64
         if is_used(index, counts) {
             continue;
         }
-        // From the one that gets most; of equals from the last.
+        // From the least preferred; of those from the one that gets most, of equals from the last.
         let donor = (0..candidates.len())
             .filter(|&donor| counts[donor] > 1 || (counts[donor] == 1 && candidates[donor].placed > 0))
-            .max_by_key(|&donor| (counts[donor], donor));
+            .max_by_key(|&donor| (Reverse(candidates[donor].weight), counts[donor], donor));
         let Some(donor) = donor else { break };
         counts[donor] -= 1;
         counts[index] += 1;
@@ -150,7 +160,8 @@ mod tests {
     fn candidates(text: &str) -> Vec<Candidate> {
         let each = text.split(',').map(|one| {
             let words: Vec<&str> = one.split_whitespace().collect();
-            let number = |index: usize, or: i64| words.get(index).map_or(or, |w| w.parse().expect("a number"));
+            let number =
+                |index: usize, or: i64| words.get(index).map_or(or, |w| w.parse().expect("a number"));
             Candidate {
                 cluster: words[0].into(),
                 fit: number(1, 0),
@@ -181,7 +192,12 @@ mod tests {
     fn parts_are_kept_in_proportion() {
         assert_eq!(proportional(&candidates("a 99 0 3, b 99 0 1"), 8), [6, 2]);
         assert_eq!(proportional(&candidates("a 2 0 3, b 99 0 1"), 8), [2, 6]);
-        assert_eq!(proportional(&candidates("a 100000 0 1000, b 100000 0 1"), 100_000), [99_901, 99]);
+        assert_eq!(
+            proportional(&candidates("a 100000 0 1000, b 100000 0 1"), 100_000),
+            [99_900, 100]
+        );
+        assert_eq!(proportional(&candidates("b 99 0 4, a 99 0 3"), 3), [2, 1]);
+        assert_eq!(proportional(&candidates("b 99 0 3, a 99 0 2"), 2), [1, 1]);
     }
 
     #[test]
@@ -196,7 +212,41 @@ mod tests {
         let mut counts = vec![4, 0, 0];
         assert!(ensure_least(&all, &mut counts, 0, 3));
         assert_eq!(counts, [2, 1, 1]);
+        let mut counts = vec![3, 2, 0];
+        assert!(ensure_least(
+            &candidates("a 3 50, b 2 20, c 9"),
+            &mut counts,
+            0,
+            3
+        ));
+        assert_eq!(counts, [3, 1, 1], "the less preferred pays");
         assert!(!ensure_least(&all, &mut [1, 0, 0], 0, 2));
         assert!(ensure_least(&all, &mut [1, 0, 0], 1, 2));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn everything_that_fits_is_spread_and_nothing_more(
+            each in proptest::collection::vec((0_i64..20, 0_i32..3, 1_i64..1000, 0_i64..20), 0..8),
+            replicas in 0_i64..100,
+        ) {
+            let mut candidates: Vec<Candidate> = each
+                .into_iter()
+                .map(|(fit, weight, part, placed)| Candidate {
+                    cluster: "c".into(),
+                    fit,
+                    weight,
+                    score: 0,
+                    part,
+                    placed,
+                })
+                .collect();
+            candidates.sort_by_key(|candidate| Reverse(candidate.weight));
+            let counts = proportional(&candidates, replicas);
+            let room: i64 = candidates.iter().map(|candidate| candidate.fit).sum();
+            proptest::prop_assert_eq!(counts.iter().sum::<i64>(), replicas.min(room));
+            let mut each = counts.iter().zip(&candidates);
+            proptest::prop_assert!(each.all(|(count, candidate)| (0..=candidate.fit).contains(count)));
+        }
     }
 }
