@@ -58,22 +58,27 @@ pub fn is_suitable(node: &Node, need: &AcceleratorNeed) -> bool {
     }
 }
 
-/// The resource by which these nodes offer what `need` asks for: of several the one they have most of, of equals the
-/// first by name. It depends on what nodes have, not on what is free, so that every replica of a share, and every
-/// look at it, finds the same. `None` when they offer none.
+/// The resource by which these nodes offer what `need` asks for: of several the one of which they would hold most
+/// replicas if empty, then the one they have most of, of equals the first by name. It depends on what nodes have, not
+/// on what is free, so that every replica of a share, and every look at it, finds the same. `None` when they offer
+/// none.
 #[must_use]
-pub fn resource<'n>(nodes: &'n [Arc<Node>], need: &AcceleratorNeed) -> Option<&'n str> {
-    let mut totals: Vec<(&str, i64)> = Vec::new();
-    for node in nodes.iter().filter(|node| is_suitable(node, need)) {
+pub fn resource<'n>(nodes: impl Iterator<Item = &'n Node>, need: &AcceleratorNeed) -> Option<&'n str> {
+    let mut totals: Vec<(&str, (i64, i64))> = Vec::new();
+    for node in nodes.filter(|node| is_suitable(node, need)) {
         let offered = node
             .allocatable
             .extended
             .iter()
             .filter(|(name, amount)| **amount > 0 && is_accelerator(name));
         for (name, amount) in offered {
+            let replicas = amount / need.count.max(1);
             match totals.iter_mut().find(|(known, _)| known == name) {
-                Some((_, total)) => *total = total.saturating_add(*amount),
-                None => totals.push((name, *amount)),
+                Some((_, (held, pieces))) => {
+                    *held = held.saturating_add(replicas);
+                    *pieces = pieces.saturating_add(*amount);
+                }
+                None => totals.push((name, (replicas, *amount))),
             }
         }
     }

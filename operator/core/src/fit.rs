@@ -21,7 +21,14 @@ impl<'a> Demand<'a> {
     pub fn new(needs: &'a Needs, nodes: &'a [Arc<Node>]) -> Option<Self> {
         let accelerator = match &needs.accelerator {
             None => None,
-            Some(need) => Some((accelerator::resource(nodes, need)?, need)),
+            Some(need) => {
+                // By what nodes offer that such pods may run on; when those offer none, the reason is with the others.
+                let all = || nodes.iter().map(|node| &**node);
+                let usable = all().filter(|node| suits_pods(needs, node).is_ok());
+                let found =
+                    accelerator::resource(usable, need).or_else(|| accelerator::resource(all(), need));
+                Some((found?, need))
+            }
         };
         Some(Self { needs, accelerator })
     }
@@ -59,19 +66,7 @@ impl<'a> Demand<'a> {
 
     /// The part of `admits` that lasts: taints, labels and the model of accelerators.
     fn suits(&self, node: &Node) -> Result<(), Cow<'static, str>> {
-        if let Some(taint) = untolerated(&node.taints, &self.needs.tolerations) {
-            return Err(format!("node taint {} not tolerated", taint.key).into());
-        }
-        let labelled = self
-            .needs
-            .node_labels
-            .iter()
-            .all(|(key, value)| node.labels.get(key) == Some(value));
-        let terms = &self.needs.node_terms;
-        let affine = terms.is_empty() || terms.iter().any(|term| term.matches(&node.labels));
-        if !labelled || !affine {
-            return Err("no node with the labels asked for".into());
-        }
+        suits_pods(self.needs, node)?;
         match self.accelerator {
             Some((_, need)) if !accelerator::is_suitable(node, need) => {
                 Err(no_accelerator(self.needs).into())
@@ -110,6 +105,22 @@ impl<'a> Demand<'a> {
             }
             _ => times,
         }
+    }
+}
+
+/// Whether the taints and labels of `node` let pods with these needs run there.
+fn suits_pods(needs: &Needs, node: &Node) -> Result<(), Cow<'static, str>> {
+    if let Some(taint) = untolerated(&node.taints, &needs.tolerations) {
+        return Err(format!("node taint {} not tolerated", taint.key).into());
+    }
+    let mut labels = needs.node_labels.iter();
+    let labelled = labels.all(|(key, value)| node.labels.get(key) == Some(value));
+    let terms = &needs.node_terms;
+    let affine = terms.is_empty() || terms.iter().any(|term| term.matches(&node.labels));
+    if labelled && affine {
+        Ok(())
+    } else {
+        Err("no node with the labels asked for".into())
     }
 }
 
