@@ -1,5 +1,6 @@
 //! Prefers clusters that would have most left: over cpu, memory and what the workload asks for besides.
 
+use crate::accelerator;
 use crate::cluster::Cluster;
 use crate::plugin::{Context, SchedulerPlugin, Score};
 
@@ -28,7 +29,13 @@ impl SchedulerPlugin for FreeCapacity {
         if let Some(need) = &needs.accelerator
             && let Some(name) = room.accelerator(needs)
         {
-            sum += left(of(free, &name), need.count, of(all, &name));
+            let (mut free, mut all) = (0_i64, 0_i64);
+            let rows = room.rows().filter(|(node, _)| node.ready && !node.unschedulable);
+            for (node, left) in rows.filter(|(node, _)| accelerator::is_suitable(node, need)) {
+                free = free.saturating_add(of(left, &name));
+                all = all.saturating_add(of(&node.allocatable, &name));
+            }
+            sum += left(free, need.count, all);
             count += 1;
         }
         Some((sum / count).into())
