@@ -88,7 +88,14 @@ fn conditions(policy: &FilterPolicy, unknown: &[String], stored: &[Condition]) -
     let generation = policy.metadata.generation.unwrap_or(0);
     let now = Timestamp::now();
     let words = "applied to what is placed in this namespace and to what runs there";
-    let mut conditions = vec![transition("Ready", true, ("InForce", words), generation, stored, now)];
+    let mut conditions = vec![transition(
+        "Ready",
+        true,
+        ("InForce", words),
+        generation,
+        stored,
+        now,
+    )];
     let filter = &policy.spec.cluster_filter;
     let both: Vec<&str> = filter
         .include
@@ -114,7 +121,14 @@ fn conditions(policy: &FilterPolicy, unknown: &[String], stored: &[Condition]) -
     if let Some((reason, _)) = warnings.first() {
         let words: Vec<&str> = warnings.iter().map(|(_, words)| words.as_str()).collect();
         let words = words.join("; ");
-        conditions.push(transition("Warning", true, (reason, &words), generation, stored, now));
+        conditions.push(transition(
+            "Warning",
+            true,
+            (reason, &words),
+            generation,
+            stored,
+            now,
+        ));
     }
     conditions
 }

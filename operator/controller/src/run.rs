@@ -96,7 +96,10 @@ struct Parts {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     stirs: UnboundedReceiver<Stir>,
-    job_calls: (UnboundedSender<ObjectRef<SkyJob>>, UnboundedReceiver<ObjectRef<SkyJob>>),
+    job_calls: (
+        UnboundedSender<ObjectRef<SkyJob>>,
+        UnboundedReceiver<ObjectRef<SkyJob>>,
+    ),
 }
 
 impl Parts {

@@ -85,7 +85,10 @@ impl Stores {
     /// When a watch ended before.
     pub async fn filled(&self) -> anyhow::Result<()> {
         let ended = |kind: &'static str| format!("the watch on {kind} ended");
-        self.clusters.wait_until_ready().await.context(ended("SkyClusters"))?;
+        self.clusters
+            .wait_until_ready()
+            .await
+            .context(ended("SkyClusters"))?;
         self.jobs.wait_until_ready().await.context(ended("SkyJobs"))?;
         self.policies
             .wait_until_ready()

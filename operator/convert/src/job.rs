@@ -1,16 +1,16 @@
 //! SkyJob as core sees it: the workload to schedule, the facts to plan by, and the shares to dispatch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::json;
 use sky_core::accelerator;
-use sky_core::cluster::Node;
+use sky_core::cluster::Nodes;
 use sky_core::job::{Facts, Finished, Refused};
 use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::Counts;
 use sky_core::placement::PlacedShare;
+use sky_core::room::Room;
 use sky_core::share::{Accelerator, Program, Retry, Share, ShareKey, Stamp};
 use sky_core::workload::{Kind, Workload};
 use sky_crds::job::RestartPolicy;
@@ -194,7 +194,11 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
             .unwrap_or_default(),
         placement: placement.filter(|placement| !placement.shares.is_empty()),
         evictions: stored.evictions.iter().map(eviction::from_api).collect(),
-        cool_downs: stored.cool_downs.iter().map(eviction::cool_down_from_api).collect(),
+        cool_downs: stored
+            .cool_downs
+            .iter()
+            .map(eviction::cool_down_from_api)
+            .collect(),
         was_suspended: holds(&stored, "Suspended"),
         start: stored.start_time.as_ref().map(|time| time.0.as_second()),
         finished: finished(&stored),
@@ -228,10 +232,11 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
 /// What the replicas of `job` ask for as accelerators, by the names that these nodes have for it; `None` when they ask
 /// for none, or no node has such.
 #[must_use]
-pub fn accelerator(job: &Job, nodes: &[Arc<Node>]) -> Option<Accelerator> {
+pub fn accelerator(job: &Job, nodes: &Nodes) -> Option<Accelerator> {
     let need = job.workload.needs.accelerator.as_ref()?;
+    let room = Room::new(nodes.clone());
     Some(Accelerator {
-        resource: accelerator::resource(nodes, need)?.to_owned(),
+        resource: room.accelerator(&job.workload.needs)?.to_string(),
         count: need.count,
         models: accelerator::models(nodes, need),
     })

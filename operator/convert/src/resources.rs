@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sky_core::quantity::{self, QuantityError};
 use sky_core::accelerator;
+use sky_core::quantity::{self, QuantityError};
 use sky_core::resources::Resources;
 use sky_core::workload::AcceleratorNeed;
 use sky_crds::scalar::Amount;
@@ -103,7 +103,10 @@ pub fn parse(asked: &BTreeMap<String, Amount>, cpu_default: i64) -> Result<Asked
     resources.memory = memory.map_or(MEMORY, |(_, amount)| amount);
     resources.extended.retain(|_, amount| *amount > 0);
     let accelerator = accelerator.filter(|(_, need)| need.count > 0);
-    let named = resources.extended.keys().find(|name| accelerator::is_accelerator(name));
+    let named = resources
+        .extended
+        .keys()
+        .find(|name| accelerator::is_accelerator(name));
     if let (Some((alias, _)), Some(named)) = (&accelerator, named) {
         return Err(ResourceError::TwoAccelerators(named.clone(), alias.clone()));
     }
@@ -121,7 +124,11 @@ fn model(name: &str, alias: &str) -> Result<Option<String>, ResourceError> {
         "pods" | "storage" | "mem" | "ram" | "core" | "cores" | "disk" | "replicas" => {
             Err(ResourceError::NoModel(name.to_owned()))
         }
-        _ if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) => {
+        _ if name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) =>
+        {
             Err(ResourceError::NoModel(name.to_owned()))
         }
         _ => Ok(Some(name.to_owned())),
@@ -181,7 +188,10 @@ mod tests {
         check(json!({"cpu": true}), Err("spec.resources.cpu: must be a number"));
         check(json!({"cpu": "-1"}), Err("must not be negative"));
         check(json!({"memory": "99999999Ei"}), Err("too large"));
-        check(json!({"ram": 1}), Err("spec.resources.ram: is neither cpu, memory, gpu"));
+        check(
+            json!({"ram": 1}),
+            Err("spec.resources.ram: is neither cpu, memory, gpu"),
+        );
         check(
             json!({"A100": 1, "gpu": 1}),
             Err("A100 and gpu both ask for accelerators; give one"),

@@ -36,7 +36,11 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
             .map(|placement| cut(&placement.summary(), MAX_SUMMARY))
             .filter(|s| !s.is_empty()),
         diagnosis: diagnosis(wanted),
-        cool_downs: wanted.cool_downs.iter().filter_map(eviction::cool_down_to_api).collect(),
+        cool_downs: wanted
+            .cool_downs
+            .iter()
+            .filter_map(eviction::cool_down_to_api)
+            .collect(),
         evictions: wanted.evictions.iter().filter_map(eviction::to_api).collect(),
         runs: wanted.runs.iter().map(run_to_api).collect(),
         start_time: wanted.start.and_then(time),
@@ -67,7 +71,11 @@ pub fn from_api(stored: &SkyJobStatus) -> Option<Status> {
         },
         diagnosis: stored.diagnosis.iter().map(diagnosis_from_api).collect(),
         evictions: stored.evictions.iter().map(eviction::from_api).collect(),
-        cool_downs: stored.cool_downs.iter().map(eviction::cool_down_from_api).collect(),
+        cool_downs: stored
+            .cool_downs
+            .iter()
+            .map(eviction::cool_down_from_api)
+            .collect(),
         runs: stored.runs.iter().map(run).collect(),
         start: stored.start_time.as_ref().map(|time| time.0.as_second()),
         completion: stored.completion_time.as_ref().map(|time| time.0.as_second()),

@@ -105,7 +105,9 @@ fn spread(api: &ApiSpread) -> Spread {
         let each = api.cluster_weights.iter().map(|part| Part {
             of: match (&part.cluster, &part.selector) {
                 (Some(cluster), _) => PartOf::Cluster(cluster.clone()),
-                (None, labels) => PartOf::Selector(labels.as_ref().map(selector::selector).unwrap_or_default()),
+                (None, labels) => {
+                    PartOf::Selector(labels.as_ref().map(selector::selector).unwrap_or_default())
+                }
             },
             weight: i64::from(part.weight),
         });
@@ -158,8 +160,7 @@ pub(crate) fn program(
             variable.name
         )));
     }
-    let asked =
-        resources::parse(&spec.resources, cpu_default).map_err(|error| invalid(error.to_string()))?;
+    let asked = resources::parse(&spec.resources, cpu_default).map_err(|error| invalid(error.to_string()))?;
     let entry = match &spec.run {
         Some(script) => Entry::Script(script.clone()),
         None => Entry::Command {
@@ -197,4 +198,3 @@ fn env(variable: &sky_crds::workload::EnvVar) -> (String, EnvValue) {
     };
     (variable.name.clone(), value)
 }
-

@@ -58,12 +58,10 @@ pub fn is_suitable(node: &Node, need: &AcceleratorNeed) -> bool {
     }
 }
 
-/// The resource by which these nodes offer what `need` asks for: of several the one of which they would hold most
-/// replicas if empty, then the one they have most of, of equals the first by name. It depends on what nodes have, not
-/// on what is free, so that every replica of a share, and every look at it, finds the same. `None` when they offer
-/// none.
+/// The resources by which these nodes offer what `need` asks for: first the one of which they would hold most replicas
+/// if empty, then the one they have most of, of equals the first by name.
 #[must_use]
-pub fn resource<'n>(nodes: impl Iterator<Item = &'n Node>, need: &AcceleratorNeed) -> Option<&'n str> {
+pub fn resources<'n>(nodes: impl Iterator<Item = &'n Node>, need: &AcceleratorNeed) -> Vec<&'n str> {
     let mut totals: Vec<(&str, (i64, i64))> = Vec::new();
     for node in nodes.filter(|node| is_suitable(node, need)) {
         let offered = node
@@ -83,7 +81,7 @@ pub fn resource<'n>(nodes: impl Iterator<Item = &'n Node>, need: &AcceleratorNee
         }
     }
     totals.sort_by(|(a, most), (b, other)| other.cmp(most).then_with(|| a.cmp(b)));
-    totals.first().map(|(name, _)| *name)
+    totals.into_iter().map(|(name, _)| name).collect()
 }
 
 /// The models of these nodes that `need` takes, as the nodes spell them, each once, by name; empty when any will do.

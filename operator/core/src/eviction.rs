@@ -74,7 +74,9 @@ pub fn record(evictions: &mut Vec<Eviction>, eviction: Eviction) {
 pub fn cool_down(all: &mut Vec<CoolDown>, cluster: &str, now: Seconds) {
     all.retain(|cooling| cooling.until.saturating_add(FORGOTTEN) > now);
     let before = all.iter().position(|cooling| cooling.cluster == cluster);
-    let count = before.map_or(0, |index| all.remove(index).count).saturating_add(1);
+    let count = before
+        .map_or(0, |index| all.remove(index).count)
+        .saturating_add(1);
     let doublings = u32::try_from(count - 1).unwrap_or(u32::MAX).min(10);
     let seconds = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     all.push(CoolDown {
@@ -93,7 +95,8 @@ pub fn cool_down(all: &mut Vec<CoolDown>, cluster: &str, now: Seconds) {
 #[must_use]
 pub fn cooling(all: &[CoolDown], now: Seconds) -> BTreeMap<String, Seconds> {
     let open = all.iter().filter(|cooling| cooling.until > now);
-    open.map(|cooling| (cooling.cluster.clone(), cooling.until)).collect()
+    open.map(|cooling| (cooling.cluster.clone(), cooling.until))
+        .collect()
 }
 
 #[cfg(test)]

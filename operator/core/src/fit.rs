@@ -16,21 +16,26 @@ pub struct Demand<'a> {
 }
 
 impl<'a> Demand<'a> {
-    /// The demand of `needs` on `nodes`. `None` when accelerators are asked for that no node has.
+    /// The demands of `needs` on `nodes`: one, unless accelerators are asked for that nodes offer by several names, or
+    /// by none.
     #[must_use]
-    pub fn new(needs: &'a Needs, nodes: &'a [Arc<Node>]) -> Option<Self> {
-        let accelerator = match &needs.accelerator {
-            None => None,
-            Some(need) => {
-                // By what nodes offer that such pods may run on; when those offer none, the reason is with the others.
-                let all = || nodes.iter().map(|node| &**node);
-                let usable = all().filter(|node| suits_pods(needs, node).is_ok());
-                let found =
-                    accelerator::resource(usable, need).or_else(|| accelerator::resource(all(), need));
-                Some((found?, need))
-            }
+    pub fn all(needs: &'a Needs, nodes: &'a [Arc<Node>]) -> Vec<Self> {
+        let Some(need) = &needs.accelerator else {
+            let accelerator = None;
+            return vec![Self { needs, accelerator }];
         };
-        Some(Self { needs, accelerator })
+        // By what nodes offer that such pods may run on; when those offer none, the reason is with the others.
+        let all = || nodes.iter().map(|node| &**node);
+        let usable = all().filter(|node| suits_pods(needs, node).is_ok());
+        let mut names = accelerator::resources(usable, need);
+        if names.is_empty() {
+            names = accelerator::resources(all(), need);
+        }
+        let each = names.into_iter().map(|name| Self {
+            needs,
+            accelerator: Some((name, need)),
+        });
+        each.collect()
     }
 
     /// The resource that accelerators are asked for by, when the needs do not name it themselves.

@@ -77,9 +77,10 @@ impl Placement {
         for (index, (cluster, replicas)) in parts.iter().enumerate() {
             let count = usize::try_from(*replicas).unwrap_or(0);
             let ranks: Ranks = left.by_ref().take(count).collect();
-            let before = self.unplaced.iter().filter(|waiting| {
-                waiting.ranks.without(&ranks).count() < waiting.ranks.count()
-            });
+            let before = self
+                .unplaced
+                .iter()
+                .filter(|waiting| waiting.ranks.without(&ranks).count() < waiting.ranks.count());
             let (mut attempt, mut interruptions) = (0, 0);
             for waiting in before {
                 attempt = waiting.attempt.max(attempt);

@@ -40,7 +40,9 @@ impl Ranks {
     pub fn at(&self, indexes: &Self) -> Self {
         let wanted: BTreeSet<u32> = indexes.iter().collect();
         let each = self.iter().zip(0_u32..);
-        each.filter(|(_, index)| wanted.contains(index)).map(|(rank, _)| rank).collect()
+        each.filter(|(_, index)| wanted.contains(index))
+            .map(|(rank, _)| rank)
+            .collect()
     }
 
     /// Whether there are none.

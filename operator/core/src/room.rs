@@ -137,14 +137,32 @@ impl Room {
     #[must_use]
     pub fn empty_fit(&self, needs: &Arc<Needs>) -> i64 {
         self.ask(needs, |known| {
-            *known
-                .empty
-                .get_or_insert_with(|| self.demand(needs).map_or(0, |demand| demand.empty_fit(&self.nodes)))
+            *known.empty.get_or_insert_with(|| {
+                let each = Demand::all(needs, &self.nodes).into_iter();
+                each.map(|demand| demand.empty_fit(&self.nodes))
+                    .max()
+                    .unwrap_or(0)
+            })
         })
     }
 
-    fn demand<'a>(&'a self, needs: &'a Needs) -> Option<Demand<'a>> {
-        Demand::new(needs, &self.nodes)
+    /// The demand of `needs` here. Of several names of accelerators the one of which most replicas fit now; a share has
+    /// one name for all its replicas.
+    fn demand<'a>(&self, needs: &'a Needs, nodes: &'a Nodes) -> Option<Demand<'a>> {
+        let mut demands = Demand::all(needs, nodes);
+        if demands.len() > 1 {
+            // Stable: of equals the one that would hold most if empty.
+            demands.sort_by_cached_key(|demand| std::cmp::Reverse(self.count(demand)));
+        }
+        demands.into_iter().next()
+    }
+
+    fn count(&self, demand: &Demand<'_>) -> i64 {
+        let each = self.nodes.iter().enumerate();
+        each.fold(0_i64, |total, (index, node)| {
+            let (free, pods) = self.left(index, node);
+            total.saturating_add(demand.on_node(node, free, pods))
+        })
     }
 
     fn ask<T>(&self, needs: &Arc<Needs>, answer: impl FnOnce(&mut Known) -> T) -> T {
@@ -163,14 +181,8 @@ impl Room {
     }
 
     fn work_out(&self, needs: &Arc<Needs>) -> Known {
-        let demand = self.demand(needs);
-        let fit = demand.as_ref().map_or(0, |demand| {
-            let each = self.nodes.iter().enumerate();
-            each.fold(0_i64, |total, (index, node)| {
-                let (free, pods) = self.left(index, node);
-                total.saturating_add(demand.on_node(node, free, pods))
-            })
-        });
+        let demand = self.demand(needs, &self.nodes);
+        let fit = demand.as_ref().map_or(0, |demand| self.count(demand));
         let shortage = (fit == 0).then(|| match &demand {
             Some(demand) => fit::shortage(demand, self.rows()),
             None => fit::no_accelerator(needs),
@@ -198,7 +210,7 @@ impl Room {
             return;
         }
         let nodes = self.nodes.clone();
-        let Some(demand) = Demand::new(needs, &nodes) else {
+        let Some(demand) = self.demand(needs, &nodes) else {
             return;
         };
         let asked = demand.resources();
@@ -234,7 +246,10 @@ impl Room {
                 index: best.index,
             });
         }
-        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.known
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Health};
+use crate::cluster::Cluster;
 use crate::decision::{Decision, Outcome, Points, Verdict, summary};
 use crate::plugin::{Candidate, Context, Enabled, Refusal, SchedulerPlugin};
 use crate::plugins;
@@ -182,7 +182,8 @@ impl Scheduler {
         let here = candidates.iter().filter(|candidate| candidate.placed > 0).count();
         let elsewhere = i64::try_from(workload.placed.len().saturating_sub(here)).unwrap_or(i64::MAX);
         let least = workload.spread.min_clusters;
-        if !spread::ensure_least(used, &mut counts, elsewhere, least) {
+        // What is not all or nothing takes what it can get, on fewer clusters too.
+        if !spread::ensure_least(used, &mut counts, elsewhere, least) && workload.gang {
             return Err(Some(format!(
                 "fewer than placement.spread.minClusters ({least}) clusters have room"
             )));
@@ -262,11 +263,12 @@ fn order(workload: &Workload, verdicts: &[Verdict]) -> Vec<Candidate> {
     each.collect()
 }
 
-/// Refusals that the passing of time may lift without anybody's doing: these clusters count as allowed.
-const PASSING: [&str; 5] = [
+/// Refusals that say nothing against the cluster for good: by labels and policies these clusters are allowed.
+const PASSING: [&str; 6] = [
     "ClusterNotReady",
     "NotReported",
     "Cordoned",
+    "Tainted",
     "InsufficientCapacity",
     "CoolingDown",
 ];
@@ -297,9 +299,7 @@ fn short(workload: &Workload, candidates: &[Candidate], used: &[Candidate], tota
 /// (with gang: all together not all of them) even if empty. Else queued.
 fn refuse(context: Context<'_>, allowed: &[&Cluster], message: String) -> Outcome {
     let workload = context.workload;
-    let reported = allowed
-        .iter()
-        .all(|cluster| cluster.room.is_some() && cluster.health == Health::Ready);
+    let reported = allowed.iter().all(|cluster| cluster.room.is_some());
     if allowed.is_empty() || !reported {
         return Outcome::Queued(message);
     }

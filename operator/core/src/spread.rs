@@ -6,8 +6,9 @@ use std::cmp::Reverse;
 use crate::plugin::Candidate;
 use crate::workload::Workload;
 
-/// The candidates to use, by index and in order: all of them, or with `maxClusters` so many that as many replicas as
-/// possible find room; of those choices the one that takes the best clusters first.
+/// The candidates to use, by index and in order: all of them, or with `maxClusters` the best ones. A gang passes over a
+/// better one where it would not find room as a whole; for what is not all or nothing capacity never outweighs
+/// preference.
 #[must_use]
 pub fn choose(workload: &Workload, candidates: &[Candidate]) -> Vec<usize> {
     let all = || (0..candidates.len()).collect();
@@ -34,7 +35,11 @@ pub fn choose(workload: &Workload, candidates: &[Candidate]) -> Vec<usize> {
         let open = roomiest.iter().filter(|&&index| !passed[index]).take(count);
         open.fold(0_i64, |sum, &index| sum.saturating_add(candidates[index].fit))
     };
-    let target = workload.replicas.min(taken.saturating_add(top(slots, &passed)));
+    let target = if workload.gang {
+        workload.replicas.min(taken.saturating_add(top(slots, &passed)))
+    } else {
+        0
+    };
     let mut chosen: Vec<usize> = (0..candidates.len())
         .filter(|&index| candidates[index].placed > 0)
         .collect();

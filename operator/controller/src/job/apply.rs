@@ -46,7 +46,9 @@ pub(super) async fn steps(
     let outcomes = join_all(due.map(|step| async move {
         match step {
             Step::Withdraw { cluster, key } => withdraw(context, step, cluster, key, Withdraw::Remove).await,
-            Step::Hold { cluster, key } => withdraw(context, step, cluster, key, Withdraw::IfNotStarted).await,
+            Step::Hold { cluster, key } => {
+                withdraw(context, step, cluster, key, Withdraw::IfNotStarted).await
+            }
             Step::Bury { share: placed } => {
                 let Share { key, stamp, .. } = share(job, placed, &context.origin);
                 let since = clock::now().as_second();
@@ -99,7 +101,11 @@ async fn ensure(
 ) -> Outcome {
     let cluster = &placed.cluster;
     if job.workload.needs.accelerator.is_some() {
-        let nodes = context.fleet.read(cluster, View::nodes).flatten().unwrap_or_default();
+        let nodes = context
+            .fleet
+            .read(cluster, View::nodes)
+            .flatten()
+            .unwrap_or_default();
         desired.accelerator = accelerator(job, &nodes);
     }
     let key = desired.key.clone();

@@ -14,10 +14,7 @@ fn job(spec: Value) -> SkyJob {
 }
 
 fn parsed(spec: Value) -> Result<Job, Refused> {
-    parse(
-        &job(spec),
-        &Defaults::default(),
-    )
+    parse(&job(spec), &Defaults::default())
 }
 
 #[test]

@@ -66,8 +66,15 @@ pub(super) fn progress(facts: &Facts, members: &Members, placement: &Placement, 
             None => {
                 let due = started_late(facts, members, &share);
                 progress.wake = progress.wake.into_iter().chain(due.filter(|at| *at > now)).min();
-                let why = if share.complete { None } else { must_go(facts, members, &share, now) };
-                progress.placement.shares.push(PlacedShare { evicting: why, ..share });
+                let why = if share.complete {
+                    None
+                } else {
+                    must_go(facts, members, &share, now)
+                };
+                progress.placement.shares.push(PlacedShare {
+                    evicting: why,
+                    ..share
+                });
             }
         }
     }
@@ -125,7 +132,9 @@ fn must_go(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) 
     let words = seen
         .and_then(|seen| seen.trouble.as_ref())
         .or(sent_back.map(|refusal| &refusal.trouble))
-        .map_or_else(String::new, |trouble| format!(": {}: {}", trouble.reason, trouble.message));
+        .map_or_else(String::new, |trouble| {
+            format!(": {}: {}", trouble.reason, trouble.message)
+        });
     Some(Trouble {
         reason: reason::PENDING_TIMEOUT.into(),
         message: format!("no replica started within {} s{words}", facts.pending_timeout),
@@ -143,7 +152,11 @@ fn break_gang(facts: &Facts, members: &Members, placement: &mut Placement) {
     if !facts.gang || !evicting || !whole || placement.shares.iter().any(has_begun) {
         return;
     }
-    for share in placement.shares.iter_mut().filter(|share| share.evicting.is_none()) {
+    for share in placement
+        .shares
+        .iter_mut()
+        .filter(|share| share.evicting.is_none())
+    {
         share.evicting = Some(Trouble {
             reason: reason::GANG.into(),
             message: "another share of its gang cannot start".into(),
@@ -227,7 +240,11 @@ fn next(members: &Members, share: &PlacedShare, why: &Trouble) -> Next {
         return Next::Wait;
     }
     if seen.tombstone.is_some() {
-        return if seen.active > 0 { Next::Wait } else { Next::Gone { started } };
+        return if seen.active > 0 {
+            Next::Wait
+        } else {
+            Next::Gone { started }
+        };
     }
     if !only_if_not_started(why) {
         return Next::Do(Step::Bury { share: share.clone() });

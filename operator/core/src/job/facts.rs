@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::status::Status;
 use crate::Seconds;
-use crate::observation::{Observation, Trouble};
 use crate::eviction::{CoolDown, Eviction};
+use crate::observation::{Observation, Trouble};
 use crate::placement::{Placement, Unplaced};
 use crate::share::ShareKey;
 

@@ -37,7 +37,10 @@ pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) ->
 
 /// Whether every replica of `share` has succeeded, also when somebody has cleaned it up on its member since.
 pub(super) fn completed(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
-    let recorded = facts.recorded.get(&share.cluster).filter(|_| is_alone(facts, share));
+    let recorded = facts
+        .recorded
+        .get(&share.cluster)
+        .filter(|_| is_alone(facts, share));
     match observed(members, share) {
         _ if share.complete => true,
         Some(seen) => seen.end == Some(End::Complete),

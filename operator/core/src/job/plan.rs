@@ -293,7 +293,11 @@ fn run(
     Plan {
         status: Some(status),
         queue: missing && recorded,
-        wake: plan.wake.into_iter().chain(next_cluster(facts, now).filter(|_| missing)).min(),
+        wake: plan
+            .wake
+            .into_iter()
+            .chain(next_cluster(facts, now).filter(|_| missing))
+            .min(),
         ..plan
     }
 }
@@ -309,7 +313,10 @@ fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step>
         None if completed(facts, members, share) => false,
         None => !facts.suspend || !members.seen.contains(&share.id),
         Some(seen) => {
-            seen.end.is_none() && !seen.deleting && seen.tombstone.is_none() && seen.suspended != facts.suspend
+            seen.end.is_none()
+                && !seen.deleting
+                && seen.tombstone.is_none()
+                && seen.suspended != facts.suspend
         }
     };
     wanted.then(|| Step::Ensure {

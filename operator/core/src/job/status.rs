@@ -213,7 +213,10 @@ fn scheduled(
         Some(Outcome::Queued(message) | Outcome::TooLarge(message)) => message.as_str(),
         _ => "waiting for the scheduler",
     };
-    let words = format!("{missing} of {} replicas wait: {waits}; {where_to}", facts.replicas);
+    let words = format!(
+        "{missing} of {} replicas wait: {waits}; {where_to}",
+        facts.replicas
+    );
     condition("Scheduled", false, "Queued", &words)
 }
 
@@ -286,7 +289,9 @@ pub(super) fn placed(
         placement: Some(placement.clone()),
         clusters,
         totals,
-        diagnosis: answer.map(|answer| diagnosis(answer, missing)).unwrap_or_default(),
+        diagnosis: answer
+            .map(|answer| diagnosis(answer, missing))
+            .unwrap_or_default(),
         evictions: facts.evictions.clone(),
         cool_downs: facts.cool_downs.clone(),
         runs: runs(facts, ending, now),

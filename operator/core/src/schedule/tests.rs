@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Manager, Node, Taint};
+use crate::cluster::{Health, Manager, Node, Taint};
 use crate::labels::{Expression, Labels, Operator, Selector};
 use crate::resources::Resources;
 use crate::room::Room;

@@ -59,7 +59,11 @@ async fn a_policy_moves_what_runs_where_it_may_not_and_only_that() {
     let status = stage.status("job");
     assert_eq!(status["placement"]["shares"][1]["attempt"], 2);
     assert_eq!(status["placement"]["shares"][1]["interruptions"], 1);
-    assert_eq!(stage.member("b").shares_of("job")[0].counts.running, 2, "b is left alone");
+    assert_eq!(
+        stage.member("b").shares_of("job")[0].counts.running,
+        2,
+        "b is left alone"
+    );
     let on_a = stage.member("a").shares_of("job");
     assert!(on_a[0].tombstone.is_some() && on_a[0].active == 0);
     for member in ["b", "c"] {
@@ -70,7 +74,10 @@ async fn a_policy_moves_what_runs_where_it_may_not_and_only_that() {
     stage.run(10).await;
     assert_eq!(stage.line("job"), "Complete b:2,c:2 Complete=Succeeded");
     stage.run(200).await;
-    assert!(stage.member("a").keys().is_empty(), "the tombstone has served its time");
+    assert!(
+        stage.member("a").keys().is_empty(),
+        "the tombstone has served its time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,16 +90,19 @@ async fn without_a_try_left_what_ran_is_not_run_again() {
         "Failed a:2,b:2 Failed=InterruptedByEviction Stalled=InterruptedByEviction"
     );
     let words = stage.message("job", "Failed");
-    assert!(words.contains("not-a") && words.contains("backoffLimit 0"), "{words}");
+    assert!(
+        words.contains("not-a") && words.contains("backoffLimit 0"),
+        "{words}"
+    );
     assert_eq!(created(&stage), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_noexecute_taint_evicts_and_a_cordon_does_not() {
     let mut stage = running_on_two_of_three(1).await;
-    stage
-        .host
-        .edit("SkyCluster", "a", |cluster| cluster["spec"]["unschedulable"] = json!(true));
+    stage.host.edit("SkyCluster", "a", |cluster| {
+        cluster["spec"]["unschedulable"] = json!(true)
+    });
     stage.run(30).await;
     assert_eq!(stage.line("job"), "Running a:2,b:2");
     let taint = json!([{"key": "drain", "effect": "NoExecute"}]);
@@ -238,7 +248,11 @@ async fn killed(moment: Moment) {
         .until("the move", |stage| stage.line("job").contains("b:2,c:2"))
         .await;
     stage.run(60).await;
-    assert_eq!(record(&stage), "1-1 b 2-3, 2-0 c 0-1, FilterPolicy from a", "{moment:?}");
+    assert_eq!(
+        record(&stage),
+        "1-1 b 2-3, 2-0 c 0-1, FilterPolicy from a",
+        "{moment:?}"
+    );
     assert_eq!(created(&stage), 3, "{moment:?}");
     assert_eq!(stage.member("a").shares_of("job")[0].active, 0, "{moment:?}");
 }

@@ -129,11 +129,7 @@ async fn a_share_whose_creation_got_no_answer_is_one_object() {
 
 #[tokio::test(start_paused = true)]
 async fn a_member_that_will_not_take_a_share_says_why_and_takes_it_later() {
-    for class in [
-        Class::Throttled,
-        Class::Unauthorized,
-        Class::Unreachable,
-    ] {
+    for class in [Class::Throttled, Class::Unauthorized, Class::Unreachable] {
         let mut stage = Stage::new(&[("a", 2000)]).await;
         stage.member("a").fault(Call::Ensure, CallFault::Refused(class));
         stage.apply("job", replicas(2));

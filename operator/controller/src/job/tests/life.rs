@@ -74,11 +74,7 @@ async fn a_field_without_behaviour_yet_is_refused_and_nothing_else_happens() {
     stage.apply("job", json!({"run": "true", "onClusterLost": "Reschedule"}));
     stage.run(600).await;
     assert_eq!(stage.line("job"), "Invalid Stalled=NotSupported");
-    assert!(
-        stage
-            .message("job", "Stalled")
-            .contains("spec.onClusterLost")
-    );
+    assert!(stage.message("job", "Stalled").contains("spec.onClusterLost"));
     assert_eq!(stage.host.writes(), ["job +finalizer", "job status Invalid"]);
     assert!(stage.member("a").calls().is_empty());
 }

@@ -56,7 +56,10 @@ fn facts(text: &str) -> Facts {
             "placed" => {
                 facts.replicas = amounts(rest).iter().map(|(_, count)| count).sum();
                 let mut placement = Placement::of_all(1, &amounts(rest));
-                placement.shares.iter_mut().for_each(|share| share.bound = Some(900));
+                placement
+                    .shares
+                    .iter_mut()
+                    .for_each(|share| share.bound = Some(900));
                 facts.placement = Some(placement);
                 facts.revision = 1;
                 facts.start = Some(900);
@@ -74,7 +77,10 @@ fn facts(text: &str) -> Facts {
             "was-suspended" => facts.was_suspended = true,
             "evicting" => {
                 let (id, reason) = rest.split_once(' ').expect("a share and a reason");
-                let shares = facts.placement.iter_mut().flat_map(|placement| &mut placement.shares);
+                let shares = facts
+                    .placement
+                    .iter_mut()
+                    .flat_map(|placement| &mut placement.shares);
                 for share in shares.filter(|share| share.id == id) {
                     share.evicting = Some(trouble(reason));
                 }
@@ -99,7 +105,11 @@ fn facts(text: &str) -> Facts {
                     )
                 };
                 facts.recorded = amounts(rest).into_iter().map(counts).collect();
-                for share in facts.placement.iter_mut().flat_map(|placement| &mut placement.shares) {
+                for share in facts
+                    .placement
+                    .iter_mut()
+                    .flat_map(|placement| &mut placement.shares)
+                {
                     share.seen = facts.recorded.contains_key(&share.cluster);
                 }
             }
@@ -128,7 +138,11 @@ fn members(text: &str) -> Members {
                 members.forbidden.insert((*cluster).to_owned(), trouble(reason));
             }
             [word @ ("refused" | "busy" | "foreign"), id] => {
-                let reason = if *word == "foreign" { "Conflict" } else { "InvalidTemplate" };
+                let reason = if *word == "foreign" {
+                    "Conflict"
+                } else {
+                    "InvalidTemplate"
+                };
                 let why = SentBack {
                     for_good: *word == "refused",
                     trouble: trouble(reason),
@@ -190,7 +204,10 @@ fn share(id: &str, doing: &str) -> Observation {
             Ranks::default()
         },
         active: i64::from(matches!(doing, "stopping" | "burying" | "running" | "pending")),
-        tombstone: doing.ends_with("buried").then_some(950).or((doing == "burying").then_some(950)),
+        tombstone: doing
+            .ends_with("buried")
+            .then_some(950)
+            .or((doing == "burying").then_some(950)),
         suspended: !matches!(doing, "pending" | "running" | "complete" | "failed" | "leaving"),
         deleting: doing == "leaving",
         end: match doing {

@@ -34,14 +34,21 @@ fn text(placement: &Placement) -> String {
 /// The steps of the plan, and the placement that it has recorded.
 fn evicts(known: &str, said: &str, answered: &str, expect_steps: &str, expect_placement: &str) {
     let planned = plan(&facts(known), &members(said), answer(answered).as_ref(), NOW);
-    let placement = planned.status.as_ref().and_then(|status| status.placement.clone());
+    let placement = planned
+        .status
+        .as_ref()
+        .and_then(|status| status.placement.clone());
     let steps = Plan {
         status: None,
         wake: None,
         ..planned
     };
     assert_eq!(render(&steps), expect_steps, "{known} | {said} | {answered}");
-    assert_eq!(text(&placement.unwrap_or_default()), expect_placement, "{known} | {said} | {answered}");
+    assert_eq!(
+        text(&placement.unwrap_or_default()),
+        expect_placement,
+        "{known} | {said} | {answered}"
+    );
 }
 
 /// A job placed on a and b, of which a is forbidden by a policy.
@@ -50,15 +57,33 @@ const BOTH: &str = "a synced, b synced, a has 1-0 running, b has 1-1 running";
 #[test]
 fn an_eviction_is_recorded_before_anything_is_done() {
     let said = format!("{BOTH}, forbidden a FilterPolicy");
-    evicts("placed a:2 b:2", &said, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        "placed a:2 b:2",
+        &said,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
 }
 
 #[test]
 fn a_recorded_eviction_is_carried_on_whether_or_not_the_reason_still_holds() {
     let known = "placed a:2 b:2, evicting 1-0 FilterPolicy";
-    evicts(known, BOTH, "", "bury 1-0 on a", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        known,
+        BOTH,
+        "",
+        "bury 1-0 on a",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
     let stopping = "a synced, b synced, a has 1-0 burying, b has 1-1 running";
-    evicts(known, stopping, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        known,
+        stopping,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
 }
 
 #[test]
@@ -67,14 +92,26 @@ fn only_the_evicted_ranks_are_queued_again_and_only_when_nothing_of_them_runs() 
     let gone = "a synced, b synced, a has 1-0 buried, b has 1-1 running";
     evicts(known, gone, "", "", "1-1 b 2-3; waiting 0-1 attempt 1");
     let started = "a synced, b synced, a has 1-0 ran-buried, b has 1-1 running";
-    evicts(known, started, "", "", "1-1 b 2-3; waiting 0-1 attempt 1 interrupted 1");
+    evicts(
+        known,
+        started,
+        "",
+        "",
+        "1-1 b 2-3; waiting 0-1 attempt 1 interrupted 1",
+    );
 }
 
 #[test]
 fn what_has_succeeded_is_not_run_again() {
     let known = "placed a:2 b:2, evicting 1-0 FilterPolicy, tries 1";
     let half = "a synced, b synced, a has 1-0 half-done-buried, b has 1-1 running";
-    evicts(known, half, "", "", "1-0 a 0 complete; 1-1 b 2-3; waiting 1 attempt 1 interrupted 1");
+    evicts(
+        known,
+        half,
+        "",
+        "",
+        "1-0 a 0 complete; 1-1 b 2-3; waiting 1 attempt 1 interrupted 1",
+    );
 }
 
 #[test]
@@ -92,23 +129,53 @@ fn a_started_replica_without_a_try_left_fails_the_job() {
 #[test]
 fn a_silent_member_is_waited_for() {
     let silent = "a silent, b synced, b has 1-1 running, forbidden a FilterPolicy";
-    evicts("placed a:2 b:2", silent, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        "placed a:2 b:2",
+        silent,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
     let known = "placed a:2 b:2, evicting 1-0 FilterPolicy";
-    evicts(known, silent, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        known,
+        silent,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
 }
 
 #[test]
 fn a_share_that_was_never_created_leaves_a_tombstone_too() {
     let known = "placed a:2 b:2, evicting 1-0 FilterPolicy";
     let missing = "a synced, b synced, b has 1-1 running";
-    evicts(known, missing, "", "bury 1-0 on a", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        known,
+        missing,
+        "",
+        "bury 1-0 on a",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
 }
 
 #[test]
 fn a_share_that_waits_too_long_is_held_back_unless_it_started() {
     let waiting = "a synced, b synced, a has 1-0 pending, b has 1-1 running";
-    evicts("placed a:2 b:2, timeout 101", waiting, "", "", "1-0 a 0-1; 1-1 b 2-3");
-    evicts("placed a:2 b:2, timeout 0", waiting, "", "", "1-0 a 0-1; 1-1 b 2-3");
+    evicts(
+        "placed a:2 b:2, timeout 101",
+        waiting,
+        "",
+        "",
+        "1-0 a 0-1; 1-1 b 2-3",
+    );
+    evicts(
+        "placed a:2 b:2, timeout 0",
+        waiting,
+        "",
+        "",
+        "1-0 a 0-1; 1-1 b 2-3",
+    );
     let late = "1-0 a 0-1 evicting PendingTimeout; 1-1 b 2-3";
     evicts("placed a:2 b:2, timeout 100", waiting, "", "", late);
     let known = "placed a:2 b:2, timeout 100, evicting 1-0 PendingTimeout";
@@ -120,7 +187,13 @@ fn a_share_that_waits_too_long_is_held_back_unless_it_started() {
 fn what_is_held_back_is_buried_when_its_pods_are_gone_and_none_had_started() {
     let known = "placed a:2 b:2, timeout 100, evicting 1-0 PendingTimeout";
     let late = "1-0 a 0-1 evicting PendingTimeout; 1-1 b 2-3";
-    evicts(known, "a synced, b synced, a has 1-0 stopping, b has 1-1 running", "", "", late);
+    evicts(
+        known,
+        "a synced, b synced, a has 1-0 stopping, b has 1-1 running",
+        "",
+        "",
+        late,
+    );
     let held = "a synced, b synced, a has 1-0 held, b has 1-1 running";
     evicts(known, held, "", "bury 1-0 on a", late);
 }
@@ -150,12 +223,30 @@ fn a_gang_that_has_not_begun_goes_and_comes_back_as_a_whole() {
     let waiting = "a synced, b synced, a has 1-0 pending, b has 1-1 pending, forbidden a FilterPolicy";
     let all = "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3 evicting GangBroken";
     evicts("placed a:2 b:2, gang", waiting, "", "", all);
-    evicts("placed a:2 b:2", waiting, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        "placed a:2 b:2",
+        waiting,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
     let begun = "a synced, b synced, a has 1-0 pending, b has 1-1 running, forbidden a FilterPolicy";
-    evicts("placed a:2 b:2, gang", begun, "", "", "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3");
+    evicts(
+        "placed a:2 b:2, gang",
+        begun,
+        "",
+        "",
+        "1-0 a 0-1 evicting FilterPolicy; 1-1 b 2-3",
+    );
     let known = "placed a:2 b:2, gang, evicting 1-0 FilterPolicy, evicting 1-1 GangBroken";
     let gone = "a synced, b synced, a has 1-0 buried, b has 1-1 buried";
-    evicts(known, gone, "", "", "waiting 0-1 attempt 1; waiting 2-3 attempt 1");
+    evicts(
+        known,
+        gone,
+        "",
+        "",
+        "waiting 0-1 attempt 1; waiting 2-3 attempt 1",
+    );
 }
 
 #[test]
