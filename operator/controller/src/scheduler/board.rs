@@ -139,8 +139,13 @@ impl Board {
             .collect();
         order.sort_by_cached_key(|(_, workload)| queue::key(workload));
         let mut answered = Vec::new();
+        let mut refused = Refused::default();
         for (uid, workload) in order {
-            let decision = Arc::new(self.scheduler.decide(&workload, &snapshot));
+            let decision = refused.find(&workload).unwrap_or_else(|| {
+                let decision = Arc::new(self.scheduler.decide(&workload, &snapshot));
+                refused.keep(&workload, &decision);
+                decision
+            });
             let Some(waiting) = slots.waiting.get_mut(&uid) else {
                 continue;
             };
@@ -158,6 +163,28 @@ impl Board {
             }
         }
         answered
+    }
+}
+
+/// Refusals of this round. Room only shrinks while it goes on, so that what had no place has none for its like either:
+/// of a thousand jobs of one shape that wait, one is decided.
+#[derive(Default)]
+struct Refused(Vec<(Arc<Workload>, Arc<Decision>)>);
+
+impl Refused {
+    /// Shapes that are kept in mind at most: more would cost more than deciding anew.
+    const MOST: usize = 32;
+
+    fn find(&self, workload: &Workload) -> Option<Arc<Decision>> {
+        let alike = |known: &Workload| known.namespace == workload.namespace && same(known, workload);
+        let (_, decision) = self.0.iter().find(|(known, _)| alike(known))?;
+        Some(decision.clone())
+    }
+
+    fn keep(&mut self, workload: &Arc<Workload>, decision: &Arc<Decision>) {
+        if !matches!(decision.outcome, Outcome::Placed(_)) && self.0.len() < Self::MOST {
+            self.0.push((workload.clone(), decision.clone()));
+        }
     }
 }
 
