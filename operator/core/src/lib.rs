@@ -7,6 +7,7 @@ pub mod accelerator;
 pub mod cluster;
 pub mod decision;
 pub mod eviction;
+pub mod expression;
 pub mod fit;
 pub mod job;
 pub mod labels;
