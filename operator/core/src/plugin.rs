@@ -173,7 +173,7 @@ pub trait SchedulerPlugin: Send + Sync {
 pub struct Enabled {
     /// The plugin.
     pub plugin: Arc<dyn SchedulerPlugin>,
-    /// What its scores are multiplied with, 1..100.
+    /// What its scores are multiplied with, 1..100; 0 for a plugin that gives none.
     pub weight: i64,
 }
 

@@ -37,7 +37,7 @@ pub fn builtin() -> Vec<Enabled> {
         one(manager_fit::ManagerFit),
         one(cool_down::CoolDown),
         one(node_fit::NodeFit),
-        one(free_capacity::FreeCapacity),
+        weighing(1, free_capacity::FreeCapacity),
         weighing(2, spare_accelerators::SpareAccelerators),
         weighing(4, stickiness::Stickiness),
         one(pack::Pack),
@@ -45,8 +45,9 @@ pub fn builtin() -> Vec<Enabled> {
     ]
 }
 
+/// A plugin that gives no score.
 fn one(plugin: impl SchedulerPlugin + 'static) -> Enabled {
-    weighing(1, plugin)
+    weighing(0, plugin)
 }
 
 fn weighing(weight: i64, plugin: impl SchedulerPlugin + 'static) -> Enabled {

@@ -234,6 +234,7 @@ fn answer(text: &str) -> Option<Decision> {
         weight: 0,
         score: 0,
         scores: vec![],
+        notes: vec![],
     }];
     Some(Decision { outcome, verdicts })
 }
