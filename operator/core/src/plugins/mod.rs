@@ -3,6 +3,7 @@
 mod cluster_ready;
 mod cool_down;
 mod even;
+pub mod expression;
 mod filter_policy;
 mod free_capacity;
 mod manager_fit;
