@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod deployment;
 pub mod eviction;
+pub mod configuration;
 pub mod job;
 pub mod namespace;
 pub mod original;
