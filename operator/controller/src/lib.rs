@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub mod cluster;
+pub mod configuration;
 pub mod fleet;
 pub mod health;
 pub mod host;

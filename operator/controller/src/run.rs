@@ -17,6 +17,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use sky_convert::workload::Defaults;
+use sky_core::plugin::Enabled;
+use sky_core::plugins;
 use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, names};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,7 @@ use crate::health::{self, Readiness};
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
 use crate::stores::{Concerned, Stores};
-use crate::{cluster, host, job, leftovers, origin, policy, unsupported};
+use crate::{cluster, configuration, host, job, leftovers, origin, policy, unsupported};
 
 /// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
 const GATHER: Duration = Duration::from_millis(500);
@@ -35,8 +37,22 @@ const GATHER: Duration = Duration::from_millis(500);
 /// Runs until SIGTERM, Ctrl-C or a failure to start.
 ///
 /// # Errors
-/// When the host cannot be reached, lacks the CRDs, or the health address cannot be bound.
+/// When the configuration is refused, the host cannot be reached or lacks the CRDs, or the health address cannot be
+/// bound.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    run_with(settings, Vec::new()).await
+}
+
+/// Runs with plugins beside those of ours: they are asked after them, unless the configuration orders otherwise.
+///
+/// # Errors
+/// As `run`.
+pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result<()> {
+    let known = plugins::builtin().into_iter().chain(extra).collect();
+    let (follower, configured) = configuration::Follower::start(settings.config.clone(), known)
+        .await
+        .map_err(|error| anyhow::anyhow!("failed to {error}"))?;
+    tracing::info!(plugins = ?configured.current.borrow().plugins, "configured");
     let client = host::client(&settings)
         .await
         .context("failed to connect to the host")?;
@@ -50,6 +66,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
     let parts = Parts::new(client, settings.clone(), origin, stop.clone());
     let tasks = TaskTracker::new();
+    spawn(&tasks, &stop, follower.run(stop.clone()));
     let working = parts.start(&tasks, ready);
     let outcome = tokio::select! {
         biased;

@@ -21,6 +21,9 @@ pub struct Settings {
     /// Image of a workload that names none.
     #[arg(long, env = "SKY_DEFAULT_IMAGE", default_value = "ubuntu:latest")]
     pub default_image: String,
+    /// File of plugins, expressions and defaults; read again when it changes.
+    #[arg(long, env = "SKY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Address that answers /livez and /readyz.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub health_addr: SocketAddr,
