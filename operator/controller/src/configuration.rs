@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sky_convert::configuration::{Configuration, ConfigurationError, parse_for};
+use sky_convert::workload::Defaults;
 use sky_core::plugin::Enabled;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
@@ -37,6 +38,47 @@ pub struct Configured {
     pub current: watch::Receiver<Arc<Configuration>>,
     /// Why the file as it is now is not used; `None`: it is, or there is none.
     pub last_error: watch::Receiver<Option<String>>,
+}
+
+impl Configured {
+    /// What holds without a file.
+    #[must_use]
+    pub fn fixed() -> Self {
+        let (_, current) = watch::channel(Arc::new(Configuration::default()));
+        let (_, last_error) = watch::channel(None);
+        Self { current, last_error }
+    }
+
+    /// What is added where a spec is silent; `image` if the file names none.
+    #[must_use]
+    pub fn defaults(&self, image: &str) -> Defaults {
+        let current = self.current.borrow();
+        Defaults {
+            image: current.defaults.image.clone().unwrap_or_else(|| image.to_owned()),
+            pending_timeout: current.defaults.pending_timeout_seconds,
+        }
+    }
+}
+
+/// What is added where a spec is silent, as the configuration says at the time.
+#[derive(Clone, Debug)]
+pub struct LiveDefaults {
+    configured: Configured,
+    image: String,
+}
+
+impl LiveDefaults {
+    /// The defaults of `configured`; `image` if it names none.
+    #[must_use]
+    pub fn new(configured: Configured, image: String) -> Self {
+        Self { configured, image }
+    }
+
+    /// The defaults now.
+    #[must_use]
+    pub fn now(&self) -> Defaults {
+        self.configured.defaults(&self.image)
+    }
 }
 
 /// Keeps `Configured` up to date.

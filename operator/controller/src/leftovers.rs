@@ -19,6 +19,7 @@ use sky_member::Withdraw;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::configuration::LiveDefaults;
 use crate::fleet::Fleet;
 
 /// Between two looks.
@@ -30,7 +31,7 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub async fn run(
     fleet: Arc<Fleet>,
     jobs: Store<DeserializeGuard<SkyJob>>,
-    defaults: Defaults,
+    defaults: LiveDefaults,
     stop: CancellationToken,
 ) {
     let mut found: HashMap<(String, ShareKey), Instant> = HashMap::new();
@@ -39,6 +40,7 @@ pub async fn run(
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
+        let defaults = defaults.now();
         let present =
             fleet.synced_shares(|cluster, share| !is_accounted_for(cluster, share, &jobs, &defaults));
         found.retain(|known, _| present.contains(known));

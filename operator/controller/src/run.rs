@@ -16,7 +16,6 @@ use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
-use sky_convert::workload::Defaults;
 use sky_core::plugin::Enabled;
 use sky_core::plugins;
 use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, names};
@@ -24,6 +23,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
 use crate::health::{self, Readiness};
 use crate::scheduler::{self, Board, Sources};
@@ -64,7 +64,7 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
     let stop = CancellationToken::new();
     let ready = Readiness::default();
     let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
-    let parts = Parts::new(client, settings.clone(), origin, stop.clone());
+    let parts = Parts::new(client, settings.clone(), origin, configured, stop.clone());
     let tasks = TaskTracker::new();
     spawn(&tasks, &stop, follower.run(stop.clone()));
     let working = parts.start(&tasks, ready);
@@ -109,6 +109,7 @@ struct Parts {
     client: Client,
     settings: Settings,
     origin: String,
+    configured: Configured,
     stop: CancellationToken,
     fleet: Arc<Fleet>,
     board: Arc<Board>,
@@ -120,13 +121,20 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(client: Client, settings: Settings, origin: String, stop: CancellationToken) -> Self {
+    fn new(
+        client: Client,
+        settings: Settings,
+        origin: String,
+        configured: Configured,
+        stop: CancellationToken,
+    ) -> Self {
         let (stir, stirs) = unbounded_channel();
         let fleet = Fleet::new(stir, stop.clone());
         Self {
             client,
             settings,
             origin,
+            configured,
             stop,
             fleet,
             board: Arc::new(Board::default()),
@@ -165,10 +173,12 @@ impl Parts {
             rules,
             ..
         } = stores;
-        let defaults = Defaults {
-            image: self.settings.default_image.clone(),
-            ..Defaults::default()
-        };
+        let defaults = LiveDefaults::new(self.configured.clone(), self.settings.default_image.clone());
+        spawn(
+            tasks,
+            stop,
+            reconfigure(self.configured, self.board.clone(), stop.clone()),
+        );
         let (job_calls, job_called) = self.job_calls;
         let (cluster_calls, cluster_called) = unbounded_channel();
         let sources = Sources::new(jobs.clone(), rules.clone(), fleet.clone(), defaults.clone());
@@ -215,6 +225,18 @@ impl Parts {
         );
         spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
         tasks.spawn(listeners_end(self.fleet, self.stop));
+    }
+}
+
+/// Has the scheduler go by the configuration, whenever it changes.
+async fn reconfigure(mut configured: Configured, board: Arc<Board>, stop: CancellationToken) {
+    loop {
+        let plugins = configured.current.borrow_and_update().plugins.clone();
+        board.configure(plugins);
+        tokio::select! {
+            changed = configured.current.changed() => if changed.is_err() { stop.cancelled().await },
+            () = stop.cancelled() => return,
+        }
     }
 }
 

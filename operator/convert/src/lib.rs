@@ -3,9 +3,9 @@
 //! Fed with objects of the host; sky-core decides on the result. What cannot be carried out is found here and named.
 
 pub mod cluster;
+pub mod configuration;
 pub mod deployment;
 pub mod eviction;
-pub mod configuration;
 pub mod job;
 pub mod namespace;
 pub mod original;

@@ -4,7 +4,7 @@
 //! replica needs alone, so it is kept until room is taken: nodes are not counted again for a cluster that did not
 //! change.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::accelerator;
@@ -44,6 +44,7 @@ pub struct Room {
     free: Resources,
     allocatable: Resources,
     accelerators: i64,
+    models: Vec<Arc<str>>,
     known: Mutex<Vec<Known>>,
 }
 
@@ -55,6 +56,7 @@ impl Clone for Room {
             free: self.free.clone(),
             allocatable: self.allocatable.clone(),
             accelerators: self.accelerators,
+            models: self.models.clone(),
             known: Mutex::new(self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }
@@ -74,12 +76,18 @@ impl Room {
             .flat_map(|node| &node.allocatable.extended)
             .filter(|(name, _)| accelerator::is_accelerator(name))
             .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+        let models: BTreeSet<&str> = nodes
+            .iter()
+            .filter_map(|node| node.accelerator.as_deref())
+            .collect();
+        let models: Vec<String> = models.into_iter().map(str::to_owned).collect();
         Self {
             nodes,
             touched: BTreeMap::new(),
             free,
             allocatable,
             accelerators,
+            models: models.into_iter().map(Arc::from).collect(),
             known: Mutex::default(),
         }
     }
@@ -112,6 +120,12 @@ impl Room {
     #[must_use]
     pub fn accelerators(&self) -> i64 {
         self.accelerators
+    }
+
+    /// Models of accelerators on all nodes, each once, by name.
+    #[must_use]
+    pub fn models(&self) -> &[Arc<str>] {
+        &self.models
     }
 
     /// How many replicas with these needs go onto the nodes now.

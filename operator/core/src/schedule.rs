@@ -264,13 +264,14 @@ fn order(workload: &Workload, verdicts: &[Verdict]) -> Vec<Candidate> {
 }
 
 /// Refusals that say nothing against the cluster for good: by labels and policies these clusters are allowed.
-const PASSING: [&str; 6] = [
+const PASSING: [&str; 7] = [
     "ClusterNotReady",
     "NotReported",
     "Cordoned",
     "Tainted",
     "InsufficientCapacity",
     "CoolingDown",
+    "Expression",
 ];
 
 /// What keeps replicas from their places when it is not simply room: `maxClusters`, or a plugin that spreads fewer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use sky_core::cluster::Cluster;
-use sky_core::plugin::{Context, Enabled, Refusal, SchedulerPlugin};
+use sky_core::plugin::{Context, Enabled, Refusal, SchedulerPlugin, Score};
 use sky_operator::settings::Settings;
 
 /// What a cluster costs an hour, in cents, as its owner labels it.
@@ -32,8 +32,8 @@ impl SchedulerPlugin for Price {
         }
     }
 
-    fn score(&self, _: Context<'_>, cluster: &Cluster) -> Option<i64> {
-        price(cluster).map(|cents| 100 - (cents.clamp(0, MOST) * 100 / MOST))
+    fn score(&self, _: Context<'_>, cluster: &Cluster) -> Option<Score> {
+        price(cluster).map(|cents| Score::from(100 - (cents.clamp(0, MOST) * 100 / MOST)))
     }
 }
 

@@ -18,13 +18,13 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, ResourceExt};
 use sky_convert::job;
-use sky_convert::workload::Defaults;
 use sky_core::job::{Facts, Finalizer, Plan, ask, plan};
 use sky_crds::SkyJob;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::clock;
+use crate::configuration::LiveDefaults;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
 use crate::scheduler::Board;
@@ -67,7 +67,7 @@ pub struct Context {
     board: Arc<Board>,
     rules: Arc<Rules>,
     origin: String,
-    defaults: Defaults,
+    defaults: LiveDefaults,
     memories: Memories,
     events: Recorder,
     writes: Semaphore,
@@ -83,7 +83,7 @@ impl Context {
         board: Arc<Board>,
         rules: Arc<Rules>,
         origin: String,
-        defaults: Defaults,
+        defaults: LiveDefaults,
     ) -> Self {
         let reporter = Reporter {
             controller: "skymanager.io/sky-operator".into(),
@@ -159,7 +159,7 @@ async fn settle(
     }
     for _ in 0..4 {
         let now = clock::now();
-        let parsed = job::parse(&job, &context.defaults);
+        let parsed = job::parse(&job, &context.defaults.now());
         let facts = job::facts(&job, parsed.as_ref());
         let workload = parsed.as_ref().ok().map(|parsed| &parsed.workload);
         let members = dereference::members(context, &job, &facts, workload, memory);

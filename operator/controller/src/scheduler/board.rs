@@ -1,11 +1,11 @@
 //! The board: workloads that wait, the last answer to each, and placements that are decided but not yet seen bound.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use kube::runtime::reflector::ObjectRef;
 use sky_core::decision::{Decision, Outcome};
-use sky_core::plugin::Refusal;
+use sky_core::plugin::{Enabled, Refusal};
 use sky_core::queue;
 use sky_core::schedule::Scheduler;
 use sky_core::snapshot::Snapshot;
@@ -38,7 +38,7 @@ struct Slots {
 pub struct Board {
     slots: Mutex<Slots>,
     wake: Notify,
-    scheduler: Scheduler,
+    scheduler: RwLock<Arc<Scheduler>>,
 }
 
 impl Board {
@@ -57,7 +57,22 @@ impl Board {
         rules: &Snapshot,
         cluster: &str,
     ) -> Result<(), (Arc<str>, Refusal)> {
-        self.scheduler.retain(workload, rules, cluster)
+        self.scheduler().retain(workload, rules, cluster)
+    }
+
+    /// Decides with these plugins from now on, also what has an answer already.
+    pub fn configure(&self, plugins: Vec<Enabled>) {
+        let mut scheduler = self.scheduler.write().unwrap_or_else(PoisonError::into_inner);
+        *scheduler = Arc::new(Scheduler::new(plugins));
+        drop(scheduler);
+        self.wake();
+    }
+
+    fn scheduler(&self) -> Arc<Scheduler> {
+        self.scheduler
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) async fn woken(&self) {
@@ -138,11 +153,12 @@ impl Board {
             .map(|(uid, waiting)| (uid.clone(), waiting.workload.clone()))
             .collect();
         order.sort_by_cached_key(|(_, workload)| queue::key(workload));
+        let scheduler = self.scheduler();
         let mut answered = Vec::new();
         let mut refused = Refused::default();
         for (uid, workload) in order {
             let decision = refused.find(&workload).unwrap_or_else(|| {
-                let decision = Arc::new(self.scheduler.decide(&workload, &snapshot));
+                let decision = Arc::new(scheduler.decide(&workload, &snapshot));
                 refused.keep(&workload, &decision);
                 decision
             });

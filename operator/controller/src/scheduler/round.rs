@@ -8,7 +8,6 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use sky_convert::job::{has_ended, parse};
 use sky_convert::placement;
-use sky_convert::workload::Defaults;
 use sky_core::cluster::Health;
 use sky_core::decision::Outcome;
 use sky_core::placement::Placement;
@@ -18,6 +17,7 @@ use sky_crds::SkyJob;
 
 use super::board::Assumed;
 use super::rooms::{Promises, Rooms};
+use crate::configuration::LiveDefaults;
 use crate::fleet::{Contact, Fleet, View};
 use crate::rules::Rules;
 
@@ -34,7 +34,7 @@ pub struct Sources {
     jobs: Store<DeserializeGuard<SkyJob>>,
     rules: Arc<Rules>,
     fleet: Arc<Fleet>,
-    defaults: Defaults,
+    defaults: LiveDefaults,
     /// What replicas of bound jobs need, by uid and generation: parsing it anew each round would cost most of it.
     needs: Mutex<HashMap<String, (i64, Arc<Needs>)>>,
     rooms: Mutex<Rooms>,
@@ -47,7 +47,7 @@ impl Sources {
         jobs: Store<DeserializeGuard<SkyJob>>,
         rules: Arc<Rules>,
         fleet: Arc<Fleet>,
-        defaults: Defaults,
+        defaults: LiveDefaults,
     ) -> Self {
         Self {
             jobs,
@@ -147,7 +147,11 @@ impl Sources {
                 .get(&uid)
                 .filter(|(of, _)| *of == generation)
                 .map(|(_, needs)| needs.clone());
-            let needs = known.or_else(|| parse(job, &self.defaults).ok().map(|job| job.workload.needs));
+            let needs = known.or_else(|| {
+                parse(job, &self.defaults.now())
+                    .ok()
+                    .map(|job| job.workload.needs)
+            });
             let Some(needs) = needs else { continue };
             kept.insert(uid.clone(), (generation, needs.clone()));
             let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());

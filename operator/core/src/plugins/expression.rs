@@ -3,13 +3,14 @@
 //!
 //! An expression that fails at run time refuses the cluster (filter) or scores 0, is counted, and says so.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::{Cluster, Manager, Node};
+use crate::accelerator;
+use crate::cluster::{Cluster, Manager};
 use crate::expression::{ClusterVars, EvaluationError, Expression, RequestVars, Room, WorkloadVars};
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Score};
 use crate::resources::Resources;
+use crate::room::Room as ClusterRoom;
 use crate::workload::Workload;
 
 /// A plugin in CEL.
@@ -74,18 +75,20 @@ impl SchedulerPlugin for ExpressionPlugin {
         }
     }
 
-    fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<i64> {
+    fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<Score> {
         let expression = self.score.as_ref()?;
-        let score = evaluate(expression, context.workload, cluster, Expression::score);
-        Some(score.unwrap_or_else(|_| {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-            0
-        }))
-    }
-
-    fn note(&self, context: Context<'_>, cluster: &Cluster) -> Option<String> {
-        let score = evaluate(self.score.as_ref()?, context.workload, cluster, Expression::score);
-        score.err().map(|error| self.failed(&error))
+        Some(
+            match evaluate(expression, context.workload, cluster, Expression::score) {
+                Ok(points) => points.into(),
+                Err(error) => {
+                    self.errors.fetch_add(1, Ordering::Relaxed);
+                    Score {
+                        points: 0,
+                        note: Some(self.failed(&error).into()),
+                    }
+                }
+            },
+        )
     }
 }
 
@@ -96,13 +99,8 @@ fn evaluate<T>(
     cluster: &Cluster,
     ask: fn(&Expression, &ClusterVars<'_>, &WorkloadVars<'_>) -> Result<T, EvaluationError>,
 ) -> Result<T, EvaluationError> {
-    let nodes = cluster.nodes.as_deref().map_or(&[][..], Vec::as_slice);
-    // Summing up is worth it only where it is read: there may be thousands of nodes.
-    let read = if expression.reads_nodes() { nodes } else { &[] };
-    let models: BTreeSet<&str> = read
-        .iter()
-        .filter_map(|node| node.accelerator.as_deref())
-        .collect();
+    let room = cluster.room.as_deref();
+    let sum = |part: fn(&ClusterRoom) -> &Resources| room.map_or_else(Room::default, |room| sum(part(room)));
     let cluster = ClusterVars {
         name: &cluster.name,
         manager: match cluster.manager {
@@ -112,15 +110,15 @@ fn evaluate<T>(
         labels: &cluster.labels,
         taints: &cluster.taints,
         unschedulable: cluster.unschedulable,
-        nodes: i64::try_from(nodes.len()).unwrap_or(i64::MAX),
-        free: room(
-            read.iter().filter(|node| node.ready && !node.unschedulable),
-            |node| &node.free,
-        ),
-        allocatable: room(read.iter(), |node| &node.allocatable),
-        models: models.into_iter().collect(),
+        nodes: room.map_or(0, |room| i64::try_from(room.nodes().len()).unwrap_or(i64::MAX)),
+        free: sum(ClusterRoom::free),
+        allocatable: sum(ClusterRoom::allocatable),
+        models: room.map_or_else(Vec::new, |room| {
+            room.models().iter().map(|model| &**model).collect()
+        }),
     };
     let need = &workload.needs.resources;
+    let asked = workload.needs.accelerator.as_ref();
     let workload = WorkloadVars {
         kind: workload.kind.as_str(),
         namespace: &workload.namespace,
@@ -132,34 +130,29 @@ fn evaluate<T>(
         resources: RequestVars {
             cpu: need.cpu,
             memory: need.memory,
-            accelerators: accelerators(need),
-            model: "",
+            accelerators: accelerators(need).saturating_add(asked.map_or(0, |asked| asked.count)),
+            model: asked.and_then(|asked| asked.model.as_deref()).unwrap_or_default(),
         },
     };
     ask(expression, &cluster, &workload)
 }
 
-/// The sum over `nodes`; one that is over-committed counts as full, not against the others.
-fn room<'n>(nodes: impl Iterator<Item = &'n Node>, part: impl Fn(&Node) -> &Resources) -> Room {
-    nodes.fold(Room::default(), |sum, node| {
-        let part = part(node);
-        Room {
-            cpu: sum.cpu.saturating_add(part.cpu.max(0)),
-            memory: sum.memory.saturating_add(part.memory.max(0)),
-            accelerators: sum.accelerators.saturating_add(accelerators(part).max(0)),
-        }
-    })
+/// Sums over nodes as variables; what is over-committed counts as full.
+fn sum(of: &Resources) -> Room {
+    Room {
+        cpu: of.cpu.max(0),
+        memory: of.memory.max(0),
+        accelerators: accelerators(of).max(0),
+    }
 }
 
 /// Pieces of every kind of accelerator.
 fn accelerators(of: &Resources) -> i64 {
-    let is_accelerator = |name: &str| {
-        ["nvidia.com/gpu", "amd.com/gpu", "gpu"].contains(&name) || name.starts_with("gpu.intel.com/")
-    };
-    of.extended
+    let named = of
+        .extended
         .iter()
-        .filter(|(name, _)| is_accelerator(name))
-        .fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
+        .filter(|(name, _)| accelerator::is_accelerator(name));
+    named.fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
 }
 
 #[cfg(test)]

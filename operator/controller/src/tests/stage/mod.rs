@@ -17,13 +17,13 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sky_convert::workload::Defaults;
 use sky_crds::{FilterPolicy, SkyCluster, SkyJob, SkyNamespace};
 use sky_member::fake::{Fake, node};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
 use crate::job;
 use crate::rules::Rules;
@@ -346,7 +346,7 @@ impl Stage {
             fleet.register(name);
             fleet.seat(Arc::new(member.clone()));
         }
-        let defaults = Defaults::default();
+        let defaults = LiveDefaults::new(Configured::fixed(), "ubuntu:latest".into());
         let (namespaces, _) = Shown::<SkyNamespace>::new();
         let rules = Rules::new(clusters, policies, namespaces);
         let sources = Sources::new(jobs, rules.clone(), fleet.clone(), defaults.clone());

@@ -234,7 +234,6 @@ fn answer(text: &str) -> Option<Decision> {
         weight: 0,
         score: 0,
         scores: vec![],
-        notes: vec![],
     }];
     Some(Decision { outcome, verdicts })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::Health;
+use crate::cluster::{Health, Node};
 use crate::decision::{Decision, Outcome};
 use crate::expression::Role;
 use crate::labels::Labels;
@@ -12,7 +12,7 @@ use crate::plugin::Enabled;
 use crate::plugins;
 use crate::schedule::Scheduler;
 use crate::snapshot::Snapshot;
-use crate::workload::{Kind, Needs};
+use crate::workload::{Kind, Needs, Spread};
 
 fn node(cpu: i64, gpus: i64) -> Node {
     let mut resources = Resources::new(cpu, 1 << 30);
@@ -33,14 +33,19 @@ fn cluster(name: &str, nodes: Vec<Node>, labels: &[(&str, &str)]) -> Cluster {
     Cluster {
         name: name.into(),
         manager: Manager::Kubernetes,
-        labels: labels
-            .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()))
-            .collect(),
+        labels: Arc::new(
+            labels
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect(),
+        ),
         taints: vec![],
         unschedulable: false,
+        leaving: false,
         health: Health::Ready,
-        nodes: Some(Arc::new(nodes)),
+        room: Some(Arc::new(ClusterRoom::new(Arc::new(
+            nodes.into_iter().map(Arc::new).collect(),
+        )))),
     }
 }
 
@@ -55,13 +60,17 @@ fn workload() -> Workload {
         priority: 0,
         replicas: 1,
         gang: true,
-        needs: Needs {
+        needs: Arc::new(Needs {
             resources: Resources::new(100, 0),
             ..Needs::default()
-        },
+        }),
         filters: vec![],
         preferences: vec![],
         tolerations: vec![],
+        spread: Spread::default(),
+        placed: BTreeMap::new(),
+        cooling: BTreeMap::new(),
+        revision: 0,
     }
 }
 
@@ -85,7 +94,7 @@ fn decide(plugin: Arc<ExpressionPlugin>, weight: i64) -> Decision {
             .into_iter()
             .map(|cluster| (cluster.name.clone(), cluster))
             .collect::<BTreeMap<_, _>>(),
-        policies: vec![],
+        ..Snapshot::default()
     };
     let mut plugins = plugins::builtin();
     plugins.push(Enabled { plugin, weight });
@@ -103,7 +112,7 @@ fn refusal(decision: &Decision, index: usize) -> &str {
     decision.verdicts[index]
         .refusal
         .as_ref()
-        .map_or("", |(_, refusal)| refusal.message.as_ref())
+        .map_or("", |(_, refusal)| refusal.message.as_str())
 }
 
 #[test]
@@ -140,11 +149,14 @@ fn a_score_decides_by_its_weight() {
 fn a_score_that_fails_is_0_counted_once_and_noted() {
     let plugin = plugin(None, Some(r#"int(cluster.labels["tier"])"#), None);
     let decision = decide(plugin.clone(), 1);
-    assert_eq!(decision.verdicts[0].notes, []);
+    let notes = |index: usize| {
+        let points = decision.verdicts[index].scores.iter();
+        points
+            .filter_map(|points| points.note.clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(notes(0).is_empty());
     let words = r#"expression mine failed: label "tier" is absent; ask for it first with `in`"#;
-    assert_eq!(
-        decision.verdicts[1].notes,
-        [("mine".to_owned(), words.to_owned())]
-    );
+    assert_eq!(notes(1), [words.into()]);
     assert_eq!(plugin.errors(), 1);
 }
