@@ -14,7 +14,7 @@ use sky_crds::names;
 const MOST_SHAPES: usize = 64;
 
 /// Node labels that a shape keeps.
-const SHAPE_LABELS: [&str; 4] = [
+pub(crate) const SHAPE_LABELS: [&str; 4] = [
     "kubernetes.io/arch",
     "kubernetes.io/os",
     "topology.kubernetes.io/zone",

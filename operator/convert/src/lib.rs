@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod configuration;
 pub mod deployment;
 pub mod eviction;
+pub mod fleet;
 pub mod job;
 pub mod namespace;
 pub mod original;

@@ -235,6 +235,26 @@ fn metadata(kind: Kind, metadata: Option<Value>) -> Result<Map<String, Value>, O
     Ok(kept)
 }
 
+/// Checks an object of ours as a strict API server would: it must be readable, and have no field that its kind does not
+/// have. Its status is not looked at.
+///
+/// # Errors
+/// When it is none of ours, or names the first field that is wrong.
+pub fn check_strictly(object: &Value) -> Result<(), OriginalError> {
+    let named = object
+        .get("kind")
+        .and_then(Value::as_str)
+        .ok_or(OriginalError::NoKind)?;
+    let kind = Kind::ALL.into_iter().find(|known| known.ours() == named);
+    let kind = kind.ok_or_else(|| OriginalError::NotServed {
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: named.to_owned(),
+    })?;
+    let mut object = object.clone();
+    object.as_object_mut().map(|fields| fields.remove("status"));
+    check(kind, &object)
+}
+
 /// The object must be readable as our type, and nothing of it may be lost by that.
 fn check(kind: Kind, object: &Value) -> Result<(), OriginalError> {
     let read = match kind {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{OriginalError, convert};
+use super::{OriginalError, check_strictly, convert};
 
 fn converted(document: Value) -> Value {
     convert(document).expect("converts")
@@ -205,6 +205,25 @@ fn everything_else_is_refused_with_its_reason() {
             "{document}: {message:?} has not {expected:?}"
         );
     }
+}
+
+#[test]
+fn a_strict_look_finds_fields_that_a_kind_does_not_have() {
+    let job = |spec: Value| {
+        json!({"apiVersion": "skymanager.io/v1alpha1", "kind": "SkyJob", "metadata": {"name": "a"}, "spec": spec,
+            "status": {"anything": 1}})
+    };
+    let words = |object: Value| check_strictly(&object).map_err(|error| error.to_string());
+    assert_eq!(
+        words(job(json!({"replicas": "2", "resources": {"cpu": 1}}))),
+        Ok(())
+    );
+    assert_eq!(
+        words(job(json!({"placement": {"filter": [{}]}}))),
+        Err("spec.placement.filter: a SkyJob has no such field".to_owned())
+    );
+    assert!(words(job(json!({"replicas": [1]}))).is_err());
+    assert!(words(json!({"kind": "Job"})).is_err());
 }
 
 #[test]
