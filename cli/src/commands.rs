@@ -7,6 +7,7 @@ pub mod delete;
 pub mod get;
 pub mod join;
 pub mod logs;
+pub mod simulate;
 pub mod unjoin;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,7 @@ pub enum Command {
     Create(create::Args),
     Delete(delete::Args),
     Logs(logs::Args),
+    Simulate(simulate::Args),
     Apply(apply::Args),
     Convert(convert::Args),
 }
@@ -57,6 +59,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Create(args) => create::run(global, args).await,
         Command::Delete(args) => delete::run(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
+        Command::Simulate(args) => simulate::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
         Command::Convert(args) => convert::run(&args),
     }
@@ -91,6 +94,7 @@ mod tests {
             "sky delete cluster cluster-1",
             "sky join --all-contexts",
             "sky logs -f job/a --rank 0",
+            "sky simulate -f a.yaml b/ --offline -o json --without c1,c2 --cordon c3 --replicas 4 --exit-code",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -111,6 +115,8 @@ mod tests {
             "sky create job a --resources cpu",
             "sky apply",
             "sky unjoin",
+            "sky simulate",
+            "sky simulate -f a --replicas 0",
         ] {
             assert_eq!(
                 parse(line).map(|_| 0).unwrap_or_else(|error| error.exit_code()),

@@ -28,7 +28,24 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     Usage(text.into()).into()
 }
 
-/// Prints the error and chooses the exit code: 1, for a wrong use 2, for a closed pipe 0.
+/// An answer that the user asked to be told by exit code 3.
+#[derive(Debug)]
+struct Unplaced(String);
+
+impl Display for Unplaced {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unplaced {}
+
+/// What cannot be placed, where the user asked for exit code 3.
+pub fn unplaced(text: impl Into<String>) -> anyhow::Error {
+    Unplaced(text.into()).into()
+}
+
+/// Prints the error and chooses the exit code: 1, for a wrong use 2, for what cannot be placed 3, for a closed pipe 0.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let closed_pipe = error.chain().any(|cause| {
         cause
@@ -39,9 +56,12 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     output::note(&format!("error: {error:#}"));
-    match error.downcast_ref::<Usage>() {
-        Some(_) => ExitCode::from(2),
-        None => ExitCode::FAILURE,
+    if error.is::<Usage>() {
+        ExitCode::from(2)
+    } else if error.is::<Unplaced>() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::FAILURE
     }
 }
 

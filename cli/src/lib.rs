@@ -5,14 +5,19 @@
 
 pub mod client;
 pub mod commands;
+pub mod diagnosis;
 pub mod documents;
 pub mod errors;
+pub mod fleet;
 pub mod kinds;
 pub mod kubeconfig;
 pub mod member;
 pub mod output;
 pub mod pairs;
 pub mod quantity;
+#[cfg(test)]
+mod stage;
+pub mod subject;
 pub mod table;
 
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Formats of `-o` where a table makes no sense.
@@ -67,6 +68,22 @@ pub fn json(objects: &[Value]) -> anyhow::Result<String> {
         several => serde_json::to_string_pretty(&list(several))?,
     };
     Ok(text + "\n")
+}
+
+/// A result that is no object, as JSON, its fields in their own order.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn json_of(result: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(result)? + "\n")
+}
+
+/// A result that is no object, as YAML, its fields in their own order.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub fn yaml_of(result: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_saphyr::to_string(result)?)
 }
 
 /// A List as kubectl makes it of several objects.

@@ -62,13 +62,19 @@ fn shown(cell: &str) -> String {
         .collect()
 }
 
-/// Time since then, as kubectl shortens it: `5s`, `3m20s`, `47m`, `5h10m`, `3d4h`, `12d`.
+/// Time since then, as kubectl shortens it.
 #[must_use]
 pub fn age(since: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(since) = since else {
-        return "<unknown>".to_owned();
-    };
-    let seconds = now.as_second().saturating_sub(since.as_second()).max(0);
+    match since {
+        Some(since) => span(now.as_second().saturating_sub(since.as_second())),
+        None => "<unknown>".to_owned(),
+    }
+}
+
+/// Seconds as kubectl shortens them: `5s`, `3m20s`, `47m`, `5h10m`, `3d4h`, `12d`.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let both = |large: i64, unit: char, small: i64, of: char| match small {
         0 => format!("{large}{unit}"),
