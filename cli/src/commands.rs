@@ -8,6 +8,7 @@ pub mod get;
 pub mod join;
 pub mod logs;
 pub mod simulate;
+pub mod snapshot;
 pub mod unjoin;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,7 @@ pub enum Command {
     Delete(delete::Args),
     Logs(logs::Args),
     Simulate(simulate::Args),
+    Snapshot(snapshot::Args),
     Apply(apply::Args),
     Convert(convert::Args),
 }
@@ -60,6 +62,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Delete(args) => delete::run(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
+        Command::Snapshot(args) => snapshot::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
         Command::Convert(args) => convert::run(&args),
     }
@@ -95,6 +98,7 @@ mod tests {
             "sky join --all-contexts",
             "sky logs -f job/a --rank 0",
             "sky simulate -f a.yaml b/ --offline -o json --without c1,c2 --cordon c3 --replicas 4 --exit-code",
+            "sky snapshot -o json",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
