@@ -10,6 +10,7 @@ pub mod logs;
 pub mod simulate;
 pub mod snapshot;
 pub mod unjoin;
+pub mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +43,8 @@ pub enum Command {
     Create(create::Args),
     Delete(delete::Args),
     Logs(logs::Args),
+    #[command(visible_alias = "explain")]
+    Why(why::Args),
     Simulate(simulate::Args),
     Snapshot(snapshot::Args),
     Apply(apply::Args),
@@ -61,6 +64,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Create(args) => create::run(global, args).await,
         Command::Delete(args) => delete::run(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
+        Command::Why(args) => why::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
         Command::Snapshot(args) => snapshot::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
@@ -97,6 +101,9 @@ mod tests {
             "sky delete cluster cluster-1",
             "sky join --all-contexts",
             "sky logs -f job/a --rank 0",
+            "sky why job/a -o wide",
+            "sky explain job a",
+            "sky why a -n other",
             "sky simulate -f a.yaml b/ --offline -o json --without c1,c2 --cordon c3 --replicas 4 --exit-code",
             "sky snapshot -o json",
         ] {
@@ -119,6 +126,8 @@ mod tests {
             "sky create job a --resources cpu",
             "sky apply",
             "sky unjoin",
+            "sky why",
+            "sky why a b c",
             "sky simulate",
             "sky simulate -f a --replicas 0",
         ] {
