@@ -4,7 +4,9 @@
 pub mod live;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use anyhow::Context as _;
 use serde::Deserialize as _;
 use serde_json::Value;
 use sky_convert::{fleet, namespace, policy};
@@ -200,10 +202,28 @@ impl Fleet {
     }
 }
 
-/// The scheduler that simulate and why ask: the operator's, as long as its configuration names no other plugins.
-#[must_use]
-pub fn scheduler() -> Scheduler {
-    Scheduler::default()
+/// What the operator goes by: its configuration file, when there is one.
+#[derive(clap::Args, Debug, Default)]
+pub struct Configured {
+    /// The operator's configuration file, when it has one: its plugins and expressions decide here too
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Configured {
+    /// The scheduler that simulate and why ask: the operator's.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is refused.
+    pub fn scheduler(&self) -> anyhow::Result<Scheduler> {
+        let Some(path) = &self.config else {
+            return Ok(Scheduler::default());
+        };
+        let named = || format!("failed to use the configuration {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(named)?;
+        let configuration = sky_convert::configuration::parse(&text).with_context(named)?;
+        Ok(Scheduler::new(configuration.plugins))
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use sky_convert::workload::Defaults;
 use sky_convert::{deployment, eviction, job, placement};
 use sky_core::Seconds;
 use sky_core::eviction::{CoolDown, Eviction, cooling};
-use sky_core::job::Refused;
+use sky_core::job::{Refused, missing};
 use sky_core::placement::Placement;
 use sky_core::workload::{Kind, Workload};
 use sky_crds::status::{ClusterCounts, ClusterDiagnosis, PlacementStatus};
@@ -181,31 +181,26 @@ impl Subject {
         if held {
             return None;
         }
-        let placement = &self.record.placement;
-        let placed = placement
+        let record = &self.record;
+        if workload.kind == Kind::SkyJob {
+            return missing(workload, &record.placement, &record.cool_downs, now);
+        }
+        // Replicas of a SkyDeployment have no ranks.
+        let mut placed: BTreeMap<String, i64> = BTreeMap::new();
+        for share in record
+            .placement
             .shares
             .iter()
-            .fold(0_i64, |sum, share| sum.saturating_add(share.replicas));
-        let missing = match workload.kind {
-            Kind::SkyJob => placement.missing(workload.replicas).count(),
-            Kind::SkyDeployment => workload.replicas.saturating_sub(placed),
-        };
-        if missing <= 0 {
-            return None;
+            .filter(|share| share.evicting.is_none())
+        {
+            *placed.entry(share.cluster.clone()).or_default() += share.replicas;
         }
-        let mut staying: BTreeMap<String, i64> = BTreeMap::new();
-        for share in placement.shares.iter().filter(|share| share.evicting.is_none()) {
-            *staying.entry(share.cluster.clone()).or_default() += share.replicas;
-        }
-        // A gang holds together until its first replica starts; nothing of it is anywhere then.
-        let begun = !placement.shares.is_empty()
-            || placement.unplaced.iter().any(|waiting| waiting.interruptions > 0);
-        Some(Workload {
+        let missing = workload.replicas.saturating_sub(placed.values().sum());
+        (missing > 0).then(|| Workload {
             replicas: missing,
-            gang: workload.gang && !begun,
-            placed: staying,
-            cooling: cooling(&self.record.cool_downs, now),
-            revision: placement.revision,
+            placed,
+            cooling: cooling(&record.cool_downs, now),
+            revision: record.placement.revision,
             ..workload.clone()
         })
     }

@@ -16,7 +16,7 @@ use crate::client::{self, Global, Host, Patience};
 use crate::documents::{Document, Files};
 use crate::errors::{self, usage};
 use crate::fleet::live::{self, Rules};
-use crate::fleet::{self, Fleet};
+use crate::fleet::{Configured, Fleet};
 use crate::kinds::Kind;
 use crate::output;
 use crate::subject::Subject;
@@ -73,6 +73,8 @@ pub struct Args {
     /// Exit with 3 when a workload cannot be placed
     #[arg(long)]
     exit_code: bool,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 /// Formats of `-o`.
@@ -227,7 +229,11 @@ impl<'d> Trial<'d> {
             output::note(&format!("note: {remark}"));
         }
         let mut snapshot = fleet.snapshot(&bound);
-        Ok(answer::decide(&fleet::scheduler(), &mut snapshot, self.subjects))
+        Ok(answer::decide(
+            &args.configured.scheduler()?,
+            &mut snapshot,
+            self.subjects,
+        ))
     }
 }
 

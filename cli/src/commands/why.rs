@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::client::{self, Global, Host, Patience};
 use crate::errors::{At, usage};
+use crate::fleet::Configured;
 use crate::fleet::live::{self, Rules};
 use crate::kinds::Kind;
 use crate::output;
@@ -41,6 +42,8 @@ pub struct Args {
     /// Format
     #[arg(short, long, value_enum, default_value_t = Format::Text, hide_default_value = true)]
     output: Format,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 /// Formats of `-o`.
@@ -63,7 +66,7 @@ enum Format {
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let (kind, name) = target(&args.workload)?;
     let host = client::host(global, Patience::Calls).await?;
-    let report = report(&host, kind, &name, Timestamp::now()).await?;
+    let report = report(&host, kind, &name, &args.configured, Timestamp::now()).await?;
     let text = match args.output {
         Format::Text => show::text(&report, false),
         Format::Wide => show::text(&report, true),
@@ -90,7 +93,13 @@ fn target(words: &[String]) -> anyhow::Result<(Kind, String)> {
 }
 
 /// The report on one workload as this user may see it.
-async fn report(host: &Host, kind: Kind, name: &str, now: Timestamp) -> anyhow::Result<Report> {
+async fn report(
+    host: &Host,
+    kind: Kind,
+    name: &str,
+    configured: &Configured,
+    now: Timestamp,
+) -> anyhow::Result<Report> {
     let at = &host.connection;
     let object = kind
         .api(at.client.clone(), Some(&host.namespace))
@@ -120,7 +129,7 @@ async fn report(host: &Host, kind: Kind, name: &str, now: Timestamp) -> anyhow::
         is_blind: unseen.is_some(),
         remarks: fleet.remarks().into_iter().chain(unseen).collect(),
     };
-    Ok(report::waiting(&subject, &seen, &crate::fleet::scheduler(), now))
+    Ok(report::waiting(&subject, &seen, &configured.scheduler()?, now))
 }
 
 #[cfg(test)]

@@ -179,6 +179,6 @@ pub struct Enabled {
 
 impl std::fmt::Debug for Enabled {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} x{}", self.plugin.name(), self.weight)
+        write!(out, "{}:{}", self.plugin.name(), self.weight)
     }
 }

@@ -76,7 +76,14 @@ fn job(name: &str, spec: &str, status: &str, conditions: &[(&str, &str, &str, &s
 
 async fn ask(stage: Stage, kind: Kind, name: &str) -> (Report, Vec<String>) {
     let (host, served) = stage.open();
-    let report = report(&host, kind, name, Timestamp::from_second(NOW).unwrap()).await;
+    let report = report(
+        &host,
+        kind,
+        name,
+        &Configured::default(),
+        Timestamp::from_second(NOW).unwrap(),
+    )
+    .await;
     drop(host);
     (report.unwrap(), served.await.unwrap())
 }

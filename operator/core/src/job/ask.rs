@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use crate::Seconds;
-use crate::eviction;
+use crate::eviction::{self, CoolDown};
 use crate::placement::Placement;
 use crate::workload::Workload;
 
@@ -20,7 +20,19 @@ pub fn ask(workload: &Workload, facts: &Facts, now: Seconds) -> Option<Workload>
         shares: Vec::new(),
         unplaced: facts.unplaced.clone(),
     });
-    let missing = placement.missing(facts.replicas).count();
+    missing(workload, &placement, &facts.cool_downs, now)
+}
+
+/// The part of `workload` that has no place in `placement`, as the scheduler is asked for it; `None` when all has one,
+/// or a gang has still to leave the places it had.
+#[must_use]
+pub fn missing(
+    workload: &Workload,
+    placement: &Placement,
+    cool_downs: &[CoolDown],
+    now: Seconds,
+) -> Option<Workload> {
+    let missing = placement.missing(workload.replicas).count();
     if missing == 0 {
         return None;
     }
@@ -39,8 +51,8 @@ pub fn ask(workload: &Workload, facts: &Facts, now: Seconds) -> Option<Workload>
         replicas: missing,
         gang,
         placed,
-        cooling: eviction::cooling(&facts.cool_downs, now),
-        revision: facts.revision,
+        cooling: eviction::cooling(cool_downs, now),
+        revision: placement.revision,
         ..workload.clone()
     })
 }

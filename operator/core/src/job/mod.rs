@@ -8,7 +8,7 @@ mod finish;
 mod plan;
 mod status;
 
-pub use ask::{ask, next_cluster};
+pub use ask::{ask, missing, next_cluster};
 pub use facts::{Facts, Finished, Members, Reach, Refused, Run, SentBack};
 pub use plan::{Finalizer, Plan, Step, plan};
 pub use status::{ClusterStatus, Condition, Phase, Status, Totals};

@@ -180,7 +180,7 @@ fn closest<'s>(
     let mut best: Option<Closest<'s>> = None;
     for cluster in clusters {
         let Some(room) = &cluster.room else { continue };
-        let Some(demand) = Demand::new(&workload.needs, room.nodes()) else {
+        let Some(demand) = Demand::all(&workload.needs, room.nodes()).into_iter().next() else {
             continue;
         };
         let asked = demand.resources();

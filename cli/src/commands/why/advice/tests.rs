@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fleet::{Fleet, scheduler};
+use sky_core::schedule::Scheduler;
+
+use crate::fleet::Fleet;
 use crate::kinds;
 
 /// Room of cluster c1, unless a situation says otherwise.
@@ -34,7 +36,11 @@ fn advice(objects: &[Value], spec: Value, status: Value) -> String {
     }
     let job = json!({"metadata": {"name": "a", "namespace": "default"}, "spec": spec, "status": status});
     let subject = Subject::read(kinds::Kind::Job, &job, "").unwrap();
-    let (workload, snapshot, scheduler) = (subject.asked(100).unwrap(), fleet.snapshot([]), scheduler());
+    let (workload, snapshot, scheduler) = (
+        subject.asked(100).unwrap(),
+        fleet.snapshot([]),
+        Scheduler::default(),
+    );
     let decision = scheduler.decide(&workload, &snapshot);
     let situation = Situation {
         workload: &workload,
