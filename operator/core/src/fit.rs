@@ -1,7 +1,6 @@
 //! How many replicas one node takes, and why it takes none. Called by room for each node and shape of request.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::accelerator;
@@ -138,27 +137,62 @@ pub fn no_accelerator(needs: &Needs) -> String {
     }
 }
 
+/// Why one node takes no replica.
+enum Lack<'a> {
+    /// It is not for such pods.
+    Refused(Cow<'static, str>),
+    /// It has no room for one more pod.
+    Pods,
+    /// It has less than is asked for of these.
+    Resources(Vec<&'a str>),
+}
+
+impl Lack<'_> {
+    fn words(self) -> Cow<'static, str> {
+        match self {
+            Self::Refused(words) => words,
+            Self::Pods => "too many pods".into(),
+            Self::Resources(names) => format!("insufficient {}", names.join(" and ")).into(),
+        }
+    }
+}
+
 /// Why not one replica goes onto any node, each given with what is free on it: the reason that most nodes give.
 #[must_use]
 pub fn shortage<'n>(demand: &Demand<'_>, nodes: impl Iterator<Item = (&'n Node, &'n Resources)>) -> String {
     let asked = demand.resources();
-    let mut reasons: BTreeMap<Cow<'static, str>, usize> = BTreeMap::new();
+    // There are few reasons, and many nodes for which no words are made.
+    let mut lacks: Vec<(Lack<'_>, usize)> = Vec::new();
     for (node, free) in nodes {
-        let reason = match demand.admits(node) {
-            Err(reason) => reason,
-            Ok(()) => match asked.short_of(free).as_slice() {
-                [] => "too many pods".into(),
-                short => format!("insufficient {}", short.join(" and ")).into(),
-            },
+        let refused = demand.admits(node).err();
+        let short = || asked.short_of(free);
+        let same = |known: &Lack<'_>| match (known, &refused) {
+            (Lack::Refused(known), Some(refused)) => known == refused,
+            (Lack::Pods, None) => short().next().is_none(),
+            (Lack::Resources(names), None) => short().eq(names.iter().copied()),
+            _ => false,
         };
-        *reasons.entry(reason).or_default() += 1;
+        if let Some((_, count)) = lacks.iter_mut().find(|(known, _)| same(known)) {
+            *count += 1;
+            continue;
+        }
+        let lack = match refused {
+            Some(refused) => Lack::Refused(refused),
+            None => {
+                let names: Vec<&str> = short().collect();
+                if names.is_empty() {
+                    Lack::Pods
+                } else {
+                    Lack::Resources(names)
+                }
+            }
+        };
+        lacks.push((lack, 1));
     }
     // The most frequent reason; of equals the first by name, so that the answer does not depend on the order of nodes.
-    let mut best: Option<(Cow<'static, str>, usize)> = None;
-    for (reason, count) in reasons {
-        if best.as_ref().is_none_or(|(_, most)| count > *most) {
-            best = Some((reason, count));
-        }
-    }
-    best.map_or_else(|| "no nodes".to_owned(), |(reason, _)| reason.into_owned())
+    let reasons = lacks
+        .into_iter()
+        .map(|(lack, count)| (std::cmp::Reverse(count), lack.words()));
+    let best = reasons.min();
+    best.map_or_else(|| "no nodes".to_owned(), |(_, reason)| reason.into_owned())
 }

@@ -115,21 +115,16 @@ impl Resources {
     }
 
     /// Names of what `free` is short of for one `self`, in the order cpu, memory, extended by name.
-    #[must_use]
-    pub fn short_of(&self, free: &Self) -> Vec<String> {
-        let mut short = Vec::new();
-        if self.cpu > 0 && free.cpu < self.cpu {
-            short.push(CPU.to_owned());
-        }
-        if self.memory > 0 && free.memory < self.memory {
-            short.push(MEMORY.to_owned());
-        }
-        for (name, need) in &self.extended {
-            if *need > 0 && free.extended.get(name).copied().unwrap_or(0) < *need {
-                short.push(name.clone());
-            }
-        }
-        short
+    pub fn short_of<'a>(&'a self, free: &Self) -> impl Iterator<Item = &'a str> {
+        let extended = self.extended.iter().map(|(name, need)| {
+            let have = free.extended.get(name).copied().unwrap_or(0);
+            (name.as_str(), *need, have)
+        });
+        [(CPU, self.cpu, free.cpu), (MEMORY, self.memory, free.memory)]
+            .into_iter()
+            .chain(extended)
+            .filter(|(_, need, have)| *need > 0 && have < need)
+            .map(|(name, ..)| name)
     }
 }
 
@@ -165,6 +160,10 @@ mod tests {
     fn an_absent_extended_resource_is_named() {
         let mut need = Resources::new(1, 1);
         need.extended.insert("nvidia.com/gpu".into(), 1);
-        assert_eq!(need.short_of(&Resources::new(0, 5)), ["cpu", "nvidia.com/gpu"]);
+        let free = Resources::new(0, 5);
+        assert_eq!(
+            need.short_of(&free).collect::<Vec<_>>(),
+            ["cpu", "nvidia.com/gpu"]
+        );
     }
 }
