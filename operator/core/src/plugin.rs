@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
+use crate::labels::Labels;
 use crate::snapshot::Snapshot;
 use crate::workload::{NamespaceRule, Policy, Workload};
 
@@ -110,10 +111,12 @@ impl From<i64> for Score {
 }
 
 /// A cluster that passed every filter, in the order in which clusters are to be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
     /// Cluster name.
-    pub cluster: Arc<str>,
+    pub cluster: &'a str,
+    /// The cluster's labels.
+    pub labels: &'a Labels,
     /// Replicas it can take now, at most those asked for; at least 1.
     pub fit: i64,
     /// 0..100, from preferences.
@@ -124,6 +127,44 @@ pub struct Candidate {
     pub placed: i64,
     /// Its part under the strategy Weighted, else 1.
     pub part: i64,
+}
+
+/// The questions asked for each cluster that a plugin has an opinion on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// `filter` may refuse a cluster.
+    pub filter: bool,
+    /// `score` may have an opinion.
+    pub score: bool,
+}
+
+impl Steps {
+    /// Both.
+    pub const ALL: Self = Self {
+        filter: true,
+        score: true,
+    };
+    /// Only `filter`.
+    pub const FILTER: Self = Self {
+        filter: true,
+        score: false,
+    };
+    /// Only `score`.
+    pub const SCORE: Self = Self {
+        filter: false,
+        score: true,
+    };
+    /// Neither.
+    pub const NONE: Self = Self {
+        filter: false,
+        score: false,
+    };
+
+    /// These if `any`, else none.
+    #[must_use]
+    pub fn when(self, any: bool) -> Self {
+        if any { self } else { Self::NONE }
+    }
 }
 
 /// One step of scheduling. A plugin answers the questions it has an opinion on.
@@ -139,6 +180,12 @@ pub struct Candidate {
 pub trait SchedulerPlugin: Send + Sync {
     /// Its name, as configuration and diagnosis write it.
     fn name(&self) -> &str;
+
+    /// Which of `filter` and `score` it has an opinion on, for this workload. Asked once a decision, so that thousands
+    /// of clusters need not be asked in vain; a step left out answers as its default does.
+    fn steps(&self, _context: Context<'_>) -> Steps {
+        Steps::ALL
+    }
 
     /// Whether `cluster` may be used for the workload.
     ///
@@ -163,7 +210,7 @@ pub trait SchedulerPlugin: Send + Sync {
 
     /// How many replicas go to each of `candidates` (best first), by index; `None`: no opinion. Numbers above a
     /// candidate's fit or, in sum, above the replicas asked for are cut.
-    fn spread(&self, _context: Context<'_>, _candidates: &[Candidate]) -> Option<Vec<i64>> {
+    fn spread(&self, _context: Context<'_>, _candidates: &[Candidate<'_>]) -> Option<Vec<i64>> {
         None
     }
 }

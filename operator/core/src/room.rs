@@ -104,6 +104,12 @@ impl Room {
         each.map(|(index, node)| (&**node, self.left(index, node).0))
     }
 
+    /// How many more pods each node has room for, in the order of `rows`.
+    pub fn free_pods(&self) -> impl Iterator<Item = i64> {
+        let each = self.nodes.iter().enumerate();
+        each.map(|(index, node)| self.left(index, node).1)
+    }
+
     /// What is left on nodes that are ready and not cordoned.
     #[must_use]
     pub fn free(&self) -> &Resources {
@@ -181,8 +187,12 @@ impl Room {
 
     fn ask<T>(&self, needs: &Arc<Needs>, answer: impl FnOnce(&mut Known) -> T) -> T {
         let mut kept = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |known: &Known| Arc::ptr_eq(&known.needs, needs) || known.needs == *needs;
-        if let Some(known) = kept.iter_mut().find(|known| same(known)) {
+        if let Some(known) = kept.iter_mut().find(|known| Arc::ptr_eq(&known.needs, needs)) {
+            return answer(known);
+        }
+        if let Some(known) = kept.iter_mut().find(|known| *known.needs == **needs) {
+            // Who asks has another question soon, and is known by its pointer then.
+            known.needs = needs.clone();
             return answer(known);
         }
         if kept.len() >= REMEMBERED {

@@ -1,5 +1,7 @@
 //! Computes a placement: filter, weigh, score, order, choose, spread. A pure function of workload and snapshot.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -8,7 +10,7 @@ use crate::plugin::{Candidate, Context, Enabled, Refusal, SchedulerPlugin};
 use crate::plugins;
 use crate::snapshot::Snapshot;
 use crate::spread;
-use crate::workload::{Policy, Workload};
+use crate::workload::{Policy, Preference, Workload};
 
 /// The scheduler: a list of plugins.
 pub struct Scheduler {
@@ -20,6 +22,14 @@ struct Seat {
     name: Arc<str>,
     plugin: Arc<dyn SchedulerPlugin>,
     weight: i64,
+}
+
+/// The plugins that have something to say about one workload.
+struct Asked<'s> {
+    filters: Vec<&'s Seat>,
+    scores: Vec<&'s Seat>,
+    /// The workload's preferences, the greatest weight first.
+    preferences: Vec<&'s Preference>,
 }
 
 impl Default for Scheduler {
@@ -47,21 +57,14 @@ impl Scheduler {
     pub fn decide(&self, workload: &Workload, snapshot: &Snapshot) -> Decision {
         let policies = governing(workload, snapshot);
         let context = context(workload, snapshot, &policies);
-        let verdicts: Vec<Verdict> = snapshot
-            .clusters
-            .values()
-            .map(|cluster| self.judge(context, cluster))
-            .collect();
-        let candidates = order(workload, &verdicts);
+        let asked = self.asked(context);
+        let clusters: Vec<&Cluster> = snapshot.clusters.values().collect();
+        let each = clusters.iter().map(|cluster| asked.judge(context, cluster));
+        let verdicts: Vec<Verdict> = each.collect();
+        let candidates = order(workload, &clusters, &verdicts);
         let outcome = match self.spread(context, &candidates) {
             Ok(parts) => Outcome::Placed(parts),
-            Err(short) => {
-                let mut message = summary(&verdicts, workload.replicas);
-                if let Some(short) = short {
-                    message = format!("{short}: {message}");
-                }
-                refuse(context, &self.allowed(context, &verdicts), message)
-            }
+            Err(short) => refuse(context, &asked, &clusters, &verdicts, short),
         };
         Decision { outcome, verdicts }
     }
@@ -90,40 +93,80 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Clusters that nothing refuses but what may pass by itself. The first refusal does not tell: what a policy
-    /// excludes may be cordoned besides.
-    fn allowed<'s>(&self, context: Context<'s>, verdicts: &[Verdict]) -> Vec<&'s Cluster> {
-        let passes = |refusal: &Refusal| PASSING.contains(&refusal.reason);
-        let clusters = verdicts.iter().filter_map(|verdict| {
-            let cluster = context.snapshot.clusters.get(&verdict.cluster)?;
-            let first = verdict.refusal.as_ref().map(|(_, refusal)| refusal);
-            let mut seats = self.plugins.iter();
-            let open = first.is_none_or(|refusal| {
-                passes(refusal)
-                    && seats.all(|seat| {
-                        seat.plugin
-                            .filter(context, cluster)
-                            .err()
-                            .as_ref()
-                            .is_none_or(passes)
-                    })
-            });
-            open.then_some(cluster)
-        });
-        clusters.collect()
+    fn asked<'s>(&'s self, context: Context<'s>) -> Asked<'s> {
+        let (mut filters, mut scores) = (Vec::new(), Vec::new());
+        for seat in &self.plugins {
+            let steps = seat.plugin.steps(context);
+            filters.extend(steps.filter.then_some(seat));
+            scores.extend(steps.score.then_some(seat));
+        }
+        let mut preferences: Vec<&Preference> = context.workload.preferences.iter().collect();
+        preferences.sort_by_key(|preference| Reverse(preference.weight));
+        Asked {
+            filters,
+            scores,
+            preferences,
+        }
     }
 
+    /// Replicas by cluster, in order; else what is short, in words, when it is not simply room.
+    fn spread(
+        &self,
+        context: Context<'_>,
+        candidates: &[Candidate<'_>],
+    ) -> Result<Vec<(String, i64)>, Option<String>> {
+        let workload = context.workload;
+        let used: Cow<'_, [Candidate<'_>]> = match workload.spread.max_clusters {
+            None => candidates.into(),
+            Some(_) => {
+                let chosen = spread::choose(workload, candidates).into_iter();
+                chosen.map(|index| candidates[index]).collect()
+            }
+        };
+        let counts = self
+            .plugins
+            .iter()
+            .find_map(|seat| seat.plugin.spread(context, &used))
+            .unwrap_or_default();
+        let mut counts = cut(&used, &counts, workload.replicas);
+        let total: i64 = counts.iter().sum();
+        let enough = if workload.gang {
+            total == workload.replicas
+        } else {
+            total > 0
+        };
+        if !enough {
+            return Err(short(workload, candidates, &used, total));
+        }
+        let least = workload.spread.min_clusters;
+        if least > 1 {
+            let here = candidates.iter().filter(|candidate| candidate.placed > 0).count();
+            let elsewhere = i64::try_from(workload.placed.len().saturating_sub(here)).unwrap_or(i64::MAX);
+            // What is not all or nothing takes what it can get, on fewer clusters too.
+            if !spread::ensure_least(&used, &mut counts, elsewhere, least) && workload.gang {
+                let short = format!("fewer than placement.spread.minClusters ({least}) clusters have room");
+                return Err(Some(short));
+            }
+        }
+        let parts = used.iter().zip(&counts).filter(|(_, count)| **count > 0);
+        Ok(parts
+            .map(|(candidate, count)| (candidate.cluster.to_string(), *count))
+            .collect())
+    }
+}
+
+impl Asked<'_> {
     fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
         let workload = context.workload;
         let mut verdict = Verdict {
             cluster: cluster.name.clone(),
-            weight: weight(workload, cluster),
+            weight: self.weight(cluster),
             fit: 0,
             score: 0,
             scores: Vec::new(),
             refusal: None,
         };
-        for seat in &self.plugins {
+        for seat in &self.filters {
             if let Err(refusal) = seat.plugin.filter(context, cluster) {
                 verdict.refusal = Some((seat.name.clone(), refusal));
                 return verdict;
@@ -131,7 +174,8 @@ impl Scheduler {
         }
         let fit = cluster.room.as_ref().map_or(0, |room| room.fit(&workload.needs));
         verdict.fit = fit.min(workload.replicas);
-        for seat in &self.plugins {
+        verdict.scores = Vec::with_capacity(self.scores.len());
+        for seat in &self.scores {
             if let Some(score) = seat.plugin.score(context, cluster) {
                 let points = score.points.clamp(0, 100);
                 verdict.score += points * seat.weight;
@@ -146,60 +190,36 @@ impl Scheduler {
         verdict
     }
 
-    /// Replicas by cluster, in order; else what is short, in words, when it is not simply room.
-    fn spread(
-        &self,
-        context: Context<'_>,
-        candidates: &[Candidate],
-    ) -> Result<Vec<(String, i64)>, Option<String>> {
-        let workload = context.workload;
-        let chosen = spread::choose(workload, candidates);
-        let all;
-        let used: &[Candidate] = if chosen.len() == candidates.len() {
-            candidates
-        } else {
-            all = chosen
-                .iter()
-                .map(|&index| candidates[index].clone())
-                .collect::<Vec<_>>();
-            &all
+    /// The highest weight among the preferences that `cluster` satisfies; 0 when none.
+    fn weight(&self, cluster: &Cluster) -> i32 {
+        let mut preferences = self.preferences.iter();
+        let first = preferences.find(|preference| preference.selector.matches(&cluster.labels));
+        first.map_or(0, |preference| preference.weight)
+    }
+
+    /// Whether what keeps `cluster` from being used passes without anybody's doing: also what would have been said
+    /// after the first refusal.
+    fn is_allowed(&self, context: Context<'_>, cluster: &Cluster, verdict: &Verdict) -> bool {
+        let Some((first, refusal)) = &verdict.refusal else {
+            return true;
         };
-        let counts = self
-            .plugins
+        let after = self
+            .filters
             .iter()
-            .find_map(|seat| seat.plugin.spread(context, used))
-            .unwrap_or_default();
-        let mut counts = cut(used, &counts, workload.replicas);
-        let total: i64 = counts.iter().sum();
-        let enough = if workload.gang {
-            total == workload.replicas
-        } else {
-            total > 0
-        };
-        if !enough {
-            return Err(short(workload, candidates, used, total));
-        }
-        let here = candidates.iter().filter(|candidate| candidate.placed > 0).count();
-        let elsewhere = i64::try_from(workload.placed.len().saturating_sub(here)).unwrap_or(i64::MAX);
-        let least = workload.spread.min_clusters;
-        // What is not all or nothing takes what it can get, on fewer clusters too.
-        if !spread::ensure_least(used, &mut counts, elsewhere, least) && workload.gang {
-            return Err(Some(format!(
-                "fewer than placement.spread.minClusters ({least}) clusters have room"
-            )));
-        }
-        let parts = used.iter().zip(&counts).filter(|(_, count)| **count > 0);
-        Ok(parts
-            .map(|(candidate, count)| (candidate.cluster.to_string(), *count))
-            .collect())
+            .skip_while(|seat| !Arc::ptr_eq(&seat.name, first))
+            .skip(1);
+        let mut later = after.filter_map(|seat| seat.plugin.filter(context, cluster).err());
+        PASSING.contains(&refusal.reason) && later.all(|refusal| PASSING.contains(&refusal.reason))
     }
 }
 
-/// The policies that govern `workload`.
+/// The policies that govern `workload`, by name.
 fn governing<'s>(workload: &Workload, snapshot: &'s Snapshot) -> Vec<&'s Policy> {
     let policies = snapshot.policies.get(&workload.namespace);
     let policies = policies.into_iter().flatten();
-    policies.filter(|policy| policy.governs(workload)).collect()
+    let mut governing: Vec<&Policy> = policies.filter(|policy| policy.governs(workload)).collect();
+    governing.sort_by(|a, b| a.name.cmp(&b.name));
+    governing
 }
 
 fn context<'a>(workload: &'a Workload, snapshot: &'a Snapshot, policies: &'a [&'a Policy]) -> Context<'a> {
@@ -212,7 +232,7 @@ fn context<'a>(workload: &'a Workload, snapshot: &'a Snapshot, policies: &'a [&'
 }
 
 /// What a plugin of anybody's may answer, cut to what is possible.
-fn cut(candidates: &[Candidate], counts: &[i64], replicas: i64) -> Vec<i64> {
+fn cut(candidates: &[Candidate<'_>], counts: &[i64], replicas: i64) -> Vec<i64> {
     let mut left = replicas;
     let each = candidates.iter().enumerate().map(|(index, candidate)| {
         let count = counts
@@ -227,36 +247,26 @@ fn cut(candidates: &[Candidate], counts: &[i64], replicas: i64) -> Vec<i64> {
     each.collect()
 }
 
-/// The highest weight among the preferences that `cluster` satisfies; 0 when none.
-fn weight(workload: &Workload, cluster: &Cluster) -> i32 {
-    let matching = workload
-        .preferences
-        .iter()
-        .filter(|preference| preference.selector.matches(&cluster.labels));
-    matching.map(|preference| preference.weight).max().unwrap_or(0)
-}
-
-/// Feasible clusters: weight descending, score descending, name ascending. Verdicts come by name, so that their index
-/// is their name's order.
-fn order(workload: &Workload, verdicts: &[Verdict]) -> Vec<Candidate> {
-    let mut keys: Vec<(std::cmp::Reverse<i32>, std::cmp::Reverse<i64>, usize)> = verdicts
+/// Feasible clusters: weight descending, score descending, name ascending, which is how verdicts come.
+fn order<'c>(workload: &Workload, clusters: &[&'c Cluster], verdicts: &[Verdict]) -> Vec<Candidate<'c>> {
+    let feasible = verdicts
         .iter()
         .enumerate()
-        .filter(|(_, verdict)| verdict.refusal.is_none() && verdict.fit > 0)
-        .map(|(index, verdict)| {
-            let (weight, score) = (verdict.weight, verdict.score);
-            (std::cmp::Reverse(weight), std::cmp::Reverse(score), index)
-        })
+        .filter(|(_, verdict)| verdict.refusal.is_none() && verdict.fit > 0);
+    let mut keys: Vec<(Reverse<i32>, Reverse<i64>, usize)> = feasible
+        .map(|(index, verdict)| (Reverse(verdict.weight), Reverse(verdict.score), index))
         .collect();
-    keys.sort_unstable();
+    // Stable, and quick where many are alike.
+    keys.sort_by_key(|&(weight, score, _)| (weight, score));
     let each = keys.into_iter().map(|(_, _, index)| {
-        let verdict = &verdicts[index];
+        let (cluster, verdict) = (clusters[index], &verdicts[index]);
         Candidate {
-            cluster: verdict.cluster.clone(),
+            cluster: &cluster.name,
+            labels: &cluster.labels,
             fit: verdict.fit,
             weight: verdict.weight,
             score: verdict.score,
-            placed: workload.placed.get(&*verdict.cluster).copied().unwrap_or(0),
+            placed: workload.placed.get(&*cluster.name).copied().unwrap_or(0),
             part: 1,
         }
     });
@@ -275,8 +285,13 @@ const PASSING: [&str; 7] = [
 ];
 
 /// What keeps replicas from their places when it is not simply room: `maxClusters`, or a plugin that spreads fewer.
-fn short(workload: &Workload, candidates: &[Candidate], used: &[Candidate], total: i64) -> Option<String> {
-    let room = |of: &[Candidate]| {
+fn short(
+    workload: &Workload,
+    candidates: &[Candidate<'_>],
+    used: &[Candidate<'_>],
+    total: i64,
+) -> Option<String> {
+    let room = |of: &[Candidate<'_>]| {
         of.iter()
             .fold(0_i64, |sum, candidate| sum.saturating_add(candidate.fit))
     };
@@ -298,8 +313,24 @@ fn short(workload: &Workload, candidates: &[Candidate], used: &[Candidate], tota
 
 /// TooLarge when at least one cluster is allowed, every allowed one has reported, and none would hold one replica
 /// (with gang: all together not all of them) even if empty. Else queued.
-fn refuse(context: Context<'_>, allowed: &[&Cluster], message: String) -> Outcome {
+fn refuse(
+    context: Context<'_>,
+    asked: &Asked<'_>,
+    clusters: &[&Cluster],
+    verdicts: &[Verdict],
+    short: Option<String>,
+) -> Outcome {
     let workload = context.workload;
+    let mut message = summary(verdicts, workload.replicas);
+    if let Some(short) = short {
+        message = format!("{short}: {message}");
+    }
+    let allowed: Vec<&Cluster> = clusters
+        .iter()
+        .zip(verdicts)
+        .filter(|(cluster, verdict)| asked.is_allowed(context, cluster, verdict))
+        .map(|(cluster, _)| *cluster)
+        .collect();
     let reported = allowed.iter().all(|cluster| cluster.room.is_some());
     if allowed.is_empty() || !reported {
         return Outcome::Queued(message);
@@ -310,7 +341,7 @@ fn refuse(context: Context<'_>, allowed: &[&Cluster], message: String) -> Outcom
         .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs)))
         .collect();
     if let Some(most) = workload.spread.max_clusters {
-        empty.sort_unstable_by_key(|fit| std::cmp::Reverse(*fit));
+        empty.sort_unstable_by_key(|fit| Reverse(*fit));
         empty.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     }
     let held = empty.iter().fold(0_i64, |sum, fit| sum.saturating_add(*fit));

@@ -10,7 +10,7 @@ use crate::workload::Workload;
 /// better one where it would not find room as a whole; for what is not all or nothing capacity never outweighs
 /// preference.
 #[must_use]
-pub fn choose(workload: &Workload, candidates: &[Candidate]) -> Vec<usize> {
+pub fn choose(workload: &Workload, candidates: &[Candidate<'_>]) -> Vec<usize> {
     let all = || (0..candidates.len()).collect();
     let Some(most) = workload.spread.max_clusters else {
         return all();
@@ -62,7 +62,7 @@ pub fn choose(workload: &Workload, candidates: &[Candidate]) -> Vec<usize> {
 
 /// Fills the first, then the next.
 #[must_use]
-pub fn pack(candidates: &[Candidate], replicas: i64) -> Vec<i64> {
+pub fn pack(candidates: &[Candidate<'_>], replicas: i64) -> Vec<i64> {
     let mut left = replicas;
     let counts = candidates.iter().map(|candidate| {
         let count = candidate.fit.min(left).max(0);
@@ -75,7 +75,7 @@ pub fn pack(candidates: &[Candidate], replicas: i64) -> Vec<i64> {
 /// Numbers in proportion to the candidates' parts, what they have already counted in, within one weight and then the
 /// next. What a full cluster cannot take goes to the others of its weight.
 #[must_use]
-pub fn proportional(candidates: &[Candidate], replicas: i64) -> Vec<i64> {
+pub fn proportional(candidates: &[Candidate<'_>], replicas: i64) -> Vec<i64> {
     let mut counts = Vec::with_capacity(candidates.len());
     let mut left = replicas;
     for tier in candidates.chunk_by(|a, b| a.weight == b.weight) {
@@ -87,33 +87,33 @@ pub fn proportional(candidates: &[Candidate], replicas: i64) -> Vec<i64> {
 }
 
 /// Raises a level over the candidates of one weight, as water fills vessels, until the replicas are used up.
-fn level(tier: &[Candidate], replicas: i64) -> Vec<i64> {
-    let room = tier.iter().fold(0_i64, |sum, c| sum.saturating_add(c.fit));
-    if room <= replicas {
-        return tier.iter().map(|candidate| candidate.fit).collect();
+fn level(tier: &[Candidate<'_>], replicas: i64) -> Vec<i64> {
+    let fit = |candidate: &Candidate<'_>| if candidate.part > 0 { candidate.fit } else { 0 };
+    if sum(tier, fit) <= replicas {
+        return tier.iter().map(fit).collect();
     }
     // At level L a cluster has L x part / greatest part, to the nearest whole number, so that neither large nor small
     // parts gain by it: one more level adds at most one replica to each.
     let greatest = tier.iter().map(|c| c.part).max().unwrap_or(1).max(1);
-    let at = |candidate: &Candidate, level: i64| {
+    let at = |candidate: &Candidate<'_>, level: i64| {
         let twice = level.saturating_mul(candidate.part.max(0)).saturating_mul(2);
         let want = twice.saturating_add(greatest) / greatest.saturating_mul(2);
         (want - candidate.placed).clamp(0, candidate.fit)
     };
-    let sum = |level: i64| tier.iter().fold(0_i64, |sum, c| sum.saturating_add(at(c, level)));
-    let full = |c: &Candidate| c.placed.saturating_add(c.fit).saturating_add(1);
-    let highest = tier
-        .iter()
-        .map(|c| full(c).saturating_mul(greatest) / c.part.max(1) + 1)
-        .max()
-        .unwrap_or(0);
-    let (mut low, mut high) = (0, highest);
-    while low < high {
-        let middle = low + (high - low + 1) / 2;
-        if sum(middle) <= replicas {
-            low = middle;
-        } else {
-            high = middle - 1;
+    let holds = |level: i64| sum(tier, |candidate| at(candidate, level)) <= replicas;
+    // Were none full and nothing there already, this would be it but for rounding, which one more of each part outweighs:
+    // no level below can be. Up from there by leaps.
+    let parts = sum(tier, |candidate| candidate.part.max(0)).max(1);
+    let near = replicas.saturating_mul(greatest) / parts;
+    let (mut low, mut leap) = ((near - greatest).max(0), 1_i64);
+    while holds(low.saturating_add(leap)) {
+        low += leap;
+        leap *= 2;
+    }
+    while leap > 1 {
+        leap /= 2;
+        if holds(low + leap) {
+            low += leap;
         }
     }
     let mut counts: Vec<i64> = tier.iter().map(|candidate| at(candidate, low)).collect();
@@ -131,8 +131,13 @@ fn level(tier: &[Candidate], replicas: i64) -> Vec<i64> {
     counts
 }
 
+fn sum(tier: &[Candidate<'_>], of: impl Fn(&Candidate<'_>) -> i64) -> i64 {
+    tier.iter()
+        .fold(0, |sum: i64, candidate| sum.saturating_add(of(candidate)))
+}
+
 /// Moves single replicas to unused candidates until `least` clusters are used; answers whether they are.
-pub fn ensure_least(candidates: &[Candidate], counts: &mut [i64], elsewhere: i64, least: i64) -> bool {
+pub fn ensure_least(candidates: &[Candidate<'_>], counts: &mut [i64], elsewhere: i64, least: i64) -> bool {
     let is_used = |index: usize, counts: &[i64]| counts[index] > 0 || candidates[index].placed > 0;
     let here = (0..candidates.len())
         .filter(|&index| is_used(index, counts))
@@ -160,15 +165,18 @@ pub fn ensure_least(candidates: &[Candidate], counts: &mut [i64], elsewhere: i64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::Labels;
 
     /// `cluster fit` or `cluster fit weight part placed`.
-    fn candidates(text: &str) -> Vec<Candidate> {
+    fn candidates(text: &str) -> Vec<Candidate<'_>> {
+        static NONE: Labels = Labels::new();
         let each = text.split(',').map(|one| {
             let words: Vec<&str> = one.split_whitespace().collect();
             let number =
                 |index: usize, or: i64| words.get(index).map_or(or, |w| w.parse().expect("a number"));
             Candidate {
-                cluster: words[0].into(),
+                cluster: words[0],
+                labels: &NONE,
                 fit: number(1, 0),
                 weight: i32::try_from(number(2, 0)).expect("a weight"),
                 score: 0,

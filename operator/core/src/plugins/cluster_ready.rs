@@ -1,13 +1,17 @@
 //! Refuses clusters that cannot be used now.
 
 use crate::cluster::{Cluster, Health};
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 
 pub(super) struct ClusterReady;
 
 impl SchedulerPlugin for ClusterReady {
     fn name(&self) -> &str {
         "ClusterReady"
+    }
+
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::FILTER
     }
 
     fn filter(&self, _: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! Puts equal numbers on each cluster of the best weight, as far as they have room, then on the next.
 
-use crate::plugin::{Candidate, Context, SchedulerPlugin};
+use crate::plugin::{Candidate, Context, SchedulerPlugin, Steps};
 use crate::spread;
 use crate::workload::Strategy;
 
@@ -11,7 +11,11 @@ impl SchedulerPlugin for Even {
         "Even"
     }
 
-    fn spread(&self, context: Context<'_>, candidates: &[Candidate]) -> Option<Vec<i64>> {
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::NONE
+    }
+
+    fn spread(&self, context: Context<'_>, candidates: &[Candidate<'_>]) -> Option<Vec<i64>> {
         let wanted = context.workload.spread.strategy == Strategy::Even;
         wanted.then(|| spread::proportional(candidates, context.workload.replicas))
     }

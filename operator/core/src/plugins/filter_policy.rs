@@ -2,7 +2,7 @@
 //! workload must allow a cluster.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 use crate::workload::PolicyRule;
 
 pub(super) struct FilterPolicy;
@@ -10,6 +10,10 @@ pub(super) struct FilterPolicy;
 impl SchedulerPlugin for FilterPolicy {
     fn name(&self) -> &str {
         "FilterPolicy"
+    }
+
+    fn steps(&self, context: Context<'_>) -> Steps {
+        Steps::FILTER.when(!context.policies.is_empty())
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

@@ -2,13 +2,17 @@
 
 use crate::accelerator;
 use crate::cluster::Cluster;
-use crate::plugin::{Context, SchedulerPlugin, Score};
+use crate::plugin::{Context, SchedulerPlugin, Score, Steps};
 
 pub(super) struct FreeCapacity;
 
 impl SchedulerPlugin for FreeCapacity {
     fn name(&self) -> &str {
         "FreeCapacity"
+    }
+
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::SCORE
     }
 
     /// The mean, over the resources, of the share in hundredths that is left after one replica.
@@ -46,8 +50,12 @@ fn left(free: i64, need: i64, all: i64) -> i64 {
     if all <= 0 {
         return 0;
     }
-    let hundredths = i128::from(free.saturating_sub(need).max(0)) * 100 / i128::from(all);
-    i64::try_from(hundredths.min(100)).unwrap_or(100)
+    let left = free.saturating_sub(need).max(0);
+    // Amounts too large to be multiplied are so large that hundredths of them are exact enough.
+    let hundredths = left
+        .checked_mul(100)
+        .map_or_else(|| left / (all / 100).max(1), |left| left / all);
+    hundredths.min(100)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! SkyNamespace restricts nothing.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 use crate::workload::{NamespaceRule, PolicyRule};
 
 pub(super) struct NamespaceSelection;
@@ -10,6 +10,10 @@ pub(super) struct NamespaceSelection;
 impl SchedulerPlugin for NamespaceSelection {
     fn name(&self) -> &str {
         "NamespaceSelection"
+    }
+
+    fn steps(&self, context: Context<'_>) -> Steps {
+        Steps::FILTER.when(context.namespace.is_some())
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

@@ -1,13 +1,17 @@
 //! Refuses clusters where not one replica fits onto any node.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 
 pub(super) struct NodeFit;
 
 impl SchedulerPlugin for NodeFit {
     fn name(&self) -> &str {
         "NodeFit"
+    }
+
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::FILTER
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! Fills the best cluster, then the next. Candidates come ordered by weight, then score, then name.
 
-use crate::plugin::{Candidate, Context, SchedulerPlugin};
+use crate::plugin::{Candidate, Context, SchedulerPlugin, Steps};
 use crate::spread;
 use crate::workload::Strategy;
 
@@ -11,7 +11,11 @@ impl SchedulerPlugin for Pack {
         "Pack"
     }
 
-    fn spread(&self, context: Context<'_>, candidates: &[Candidate]) -> Option<Vec<i64>> {
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::NONE
+    }
+
+    fn spread(&self, context: Context<'_>, candidates: &[Candidate<'_>]) -> Option<Vec<i64>> {
         let wanted = context.workload.spread.strategy == Strategy::Pack;
         wanted.then(|| spread::pack(candidates, context.workload.replicas))
     }

@@ -2,13 +2,17 @@
 //! that none holds any more does not stay.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 
 pub(super) struct PlacementFilters;
 
 impl SchedulerPlugin for PlacementFilters {
     fn name(&self) -> &str {
         "PlacementFilters"
+    }
+
+    fn steps(&self, context: Context<'_>) -> Steps {
+        Steps::FILTER.when(!context.workload.filters.is_empty())
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

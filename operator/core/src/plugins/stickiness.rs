@@ -1,7 +1,7 @@
 //! Keeps a SkyDeployment where it is: a cluster that has replicas of it is preferred for more.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, SchedulerPlugin, Score};
+use crate::plugin::{Context, SchedulerPlugin, Score, Steps};
 use crate::workload::Kind;
 
 pub(super) struct Stickiness;
@@ -11,12 +11,12 @@ impl SchedulerPlugin for Stickiness {
         "Stickiness"
     }
 
+    fn steps(&self, context: Context<'_>) -> Steps {
+        Steps::SCORE.when(context.workload.kind == Kind::SkyDeployment)
+    }
+
     fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<Score> {
-        let workload = context.workload;
-        if workload.kind != Kind::SkyDeployment {
-            return None;
-        }
-        let is_there = workload.placed.contains_key(&*cluster.name);
+        let is_there = context.workload.placed.contains_key(&*cluster.name);
         Some(if is_there { 100 } else { 0 }.into())
     }
 }

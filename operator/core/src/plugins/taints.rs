@@ -1,13 +1,17 @@
 //! Refuses clusters with a taint that the workload does not tolerate. A share stays unless the taint is NoExecute.
 
 use crate::cluster::{Cluster, Effect, Taint, untolerated};
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 
 pub(super) struct Taints;
 
 impl SchedulerPlugin for Taints {
     fn name(&self) -> &str {
         "Taints"
+    }
+
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::FILTER
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

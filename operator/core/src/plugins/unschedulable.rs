@@ -1,13 +1,17 @@
 //! Refuses clusters that are cordoned, and those whose SkyCluster is being deleted: there nothing stays either.
 
 use crate::cluster::Cluster;
-use crate::plugin::{Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Context, Refusal, SchedulerPlugin, Steps};
 
 pub(super) struct Unschedulable;
 
 impl SchedulerPlugin for Unschedulable {
     fn name(&self) -> &str {
         "Unschedulable"
+    }
+
+    fn steps(&self, _: Context<'_>) -> Steps {
+        Steps::FILTER
     }
 
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::labels::Labels;
-use crate::plugin::{Candidate, Context, Refusal, SchedulerPlugin};
+use crate::plugin::{Candidate, Context, Refusal, SchedulerPlugin, Steps};
 use crate::spread;
 use crate::workload::{Part, PartOf, Strategy};
 
@@ -14,43 +14,55 @@ impl SchedulerPlugin for Weighted {
         "Weighted"
     }
 
+    fn steps(&self, context: Context<'_>) -> Steps {
+        Steps::FILTER.when(matches!(context.workload.spread.strategy, Strategy::Weighted(_)))
+    }
+
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
         match &context.workload.spread.strategy {
-            Strategy::Weighted(parts) if part(parts, &cluster.name, &cluster.labels) == 0 => Err(
+            Strategy::Weighted(parts) if !has_part(parts, &cluster.name, &cluster.labels) => Err(
                 Refusal::new("NotWeighted", "given no part by placement.spread.clusterWeights"),
             ),
             _ => Ok(()),
         }
     }
 
-    fn spread(&self, context: Context<'_>, candidates: &[Candidate]) -> Option<Vec<i64>> {
+    fn spread(&self, context: Context<'_>, candidates: &[Candidate<'_>]) -> Option<Vec<i64>> {
         let Strategy::Weighted(parts) = &context.workload.spread.strategy else {
             return None;
         };
-        let clusters = &context.snapshot.clusters;
-        let each = candidates.iter().map(|candidate| {
-            let cluster = clusters.get(&candidate.cluster);
-            let part = cluster.map_or(0, |cluster| part(parts, &cluster.name, &cluster.labels));
-            Candidate {
-                part,
-                ..candidate.clone()
-            }
+        let each = candidates.iter().map(|candidate| Candidate {
+            part: part(parts, candidate.cluster, candidate.labels),
+            ..*candidate
         });
-        let weighted: Vec<Candidate> = each.collect();
+        let weighted: Vec<Candidate<'_>> = each.collect();
         Some(spread::proportional(&weighted, context.workload.replicas))
     }
 }
 
-/// The weight of the entry that names the cluster; else the greatest of those whose selector matches it; else 0.
+/// The greatest weight of the entries that name the cluster; else of those whose selector matches it; else 0.
 fn part(parts: &[Part], name: &str, labels: &Labels) -> i64 {
     let named = parts
         .iter()
-        .find(|part| matches!(&part.of, PartOf::Cluster(cluster) if cluster == name));
+        .filter(|part| part.names(name))
+        .map(|part| part.weight);
     let matching = parts
         .iter()
-        .filter(|part| matches!(&part.of, PartOf::Selector(selector) if selector.matches(labels)));
-    match named {
-        Some(part) => part.weight,
-        None => matching.map(|part| part.weight).max().unwrap_or(0),
+        .filter(|part| part.matches(labels))
+        .map(|part| part.weight);
+    named.max().or_else(|| matching.max()).unwrap_or(0)
+}
+
+fn has_part(parts: &[Part], name: &str, labels: &Labels) -> bool {
+    parts.iter().any(|part| part.names(name) || part.matches(labels))
+}
+
+impl Part {
+    fn names(&self, name: &str) -> bool {
+        matches!(&self.of, PartOf::Cluster(cluster) if cluster == name)
+    }
+
+    fn matches(&self, labels: &Labels) -> bool {
+        matches!(&self.of, PartOf::Selector(selector) if selector.matches(labels))
     }
 }
