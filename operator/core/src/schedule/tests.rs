@@ -1,7 +1,5 @@
 //! Scenarios as text: clusters and a workload in, a report out.
 
-mod properties;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -188,6 +186,29 @@ fn a_cluster_that_has_not_reported_keeps_a_large_job_queued() {
     unreported.room = None;
     let expect = "queued: 0/2 clusters: 1 insufficient cpu, 1 not reported yet";
     check(&[cluster("a", "", &[2000]), unreported], &job(1, 3000), expect);
+}
+
+#[test]
+fn a_silent_cluster_that_is_not_allowed_keeps_nothing_queued() {
+    let mut silent = cluster("b", "", &[2000]);
+    silent.health = Health::NotReady {
+        reason: "Unreachable".into(),
+        message: "no answer".into(),
+    };
+    let clusters = [cluster("a", "purpose=dev", &[2000]), silent];
+    let dev = Selector {
+        labels: labels("purpose=dev"),
+        expressions: vec![],
+    };
+    let filtered = Workload {
+        filters: vec![dev],
+        ..job(1, 3000)
+    };
+    let expect = "too large: even if empty, the allowed clusters would hold 0 of 1 replicas; \
+                  0/2 clusters: 1 insufficient cpu, 1 not ready";
+    check(&clusters, &filtered, expect);
+    let waits = "queued: 0/2 clusters: 1 insufficient cpu, 1 not ready";
+    check(&clusters, &job(1, 3000), waits);
 }
 
 #[test]
