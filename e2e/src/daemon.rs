@@ -161,6 +161,12 @@ impl Daemon {
         .await
     }
 
+    /// Kills it if it runs, and forgets it: it is no part of the lab any more.
+    pub async fn discard(&self) -> Result<()> {
+        self.kill().await?;
+        fs::remove_file(self.record_path()).with_context(|| format!("forget {}", self.program))
+    }
+
     /// Kills it if it runs and starts it with the same arguments. Does not wait until it is ready.
     pub async fn restart(&self) -> Result<()> {
         self.kill().await?;

@@ -23,6 +23,8 @@ pub enum Network {
     Refuse,
     /// Accepts connections and forwards nothing; those that existed freeze, and thaw on [`Network::Pass`].
     Hang,
+    /// Connections that existed freeze, with what is on its way in them, and thaw on [`Network::Pass`]; new ones pass.
+    Freeze,
     /// Forwards everything this much later, in each direction.
     Delay(Duration),
     /// Resets every connection, old and new.
@@ -35,6 +37,7 @@ impl fmt::Display for Network {
             Self::Pass => f.write_str("pass"),
             Self::Refuse => f.write_str("refuse"),
             Self::Hang => f.write_str("hang"),
+            Self::Freeze => f.write_str("freeze"),
             Self::Delay(by) => write!(f, "delay:{}", by.as_millis()),
             Self::Reset => f.write_str("reset"),
         }
@@ -49,11 +52,12 @@ impl FromStr for Network {
             ("pass", "") => Self::Pass,
             ("refuse", "") => Self::Refuse,
             ("hang", "") => Self::Hang,
+            ("freeze", "") => Self::Freeze,
             ("reset", "") => Self::Reset,
             ("delay", millis) => Self::Delay(Duration::from_millis(
                 millis.parse().context("delay:MILLISECONDS")?,
             )),
-            _ => bail!("{text:?} is none of pass, refuse, hang, reset, delay:MILLISECONDS"),
+            _ => bail!("{text:?} is none of pass, refuse, hang, freeze, reset, delay:MILLISECONDS"),
         })
     }
 }
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_mode_reads_as_it_is_written() {
-        for text in ["pass", "refuse", "hang", "reset", "delay:250"] {
+        for text in ["pass", "refuse", "hang", "freeze", "reset", "delay:250"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
         for text in ["", "delay", "delay:x", "pass:1", "slow"] {

@@ -37,15 +37,30 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     link(&programs, &lab.dir().join("bin"))?;
     let host = lab.host()?;
     install(&host).await?;
-    let config = lab.dir().join("operator.kubeconfig");
-    host.write_user(&config, NAME)?;
+    host.write_user(&kubeconfig(lab), NAME)?;
     let daemon = Daemon::new(lab.dir(), HOST, NAME);
     daemon.kill().await?;
+    launch(&daemon, lab, host.port(Port::Operator))?;
+    ready(&host).await?;
+    step.done();
+    Ok(())
+}
+
+/// Starts one more operator of the same host, as if the first had been given up. It is ready when it does something;
+/// [`Daemon::discard`] ends it.
+pub fn second(lab: &Lab) -> Result<Daemon> {
+    let daemon = Daemon::new(lab.dir(), HOST, &format!("{NAME}-2"));
+    launch(&daemon, lab, 0)?;
+    Ok(daemon)
+}
+
+/// Starts an operator that answers for its health on this port; on any when it is 0.
+fn launch(daemon: &Daemon, lab: &Lab, health: u16) -> Result<()> {
     let command = [
         lab.dir().join("bin").join(NAME).display().to_string(),
-        format!("--kubeconfig={}", config.display()),
+        format!("--kubeconfig={}", kubeconfig(lab).display()),
         format!("--namespace={NAMESPACE}"),
-        format!("--health-addr=127.0.0.1:{}", host.port(Port::Operator)),
+        format!("--health-addr=127.0.0.1:{health}"),
         format!("--default-image={}", image::NAMES[0]),
     ];
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
@@ -53,10 +68,11 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     daemon.start(
         &command,
         &env.map(|(name, value)| (name.to_owned(), value)).into(),
-    )?;
-    ready(&host).await?;
-    step.done();
-    Ok(())
+    )
+}
+
+fn kubeconfig(lab: &Lab) -> PathBuf {
+    lab.dir().join("operator.kubeconfig")
 }
 
 /// Waits until the operator of `host` says it is ready.

@@ -14,6 +14,7 @@ macro_rules! case {
 mod counts;
 mod credentials;
 mod documents;
+mod evictions;
 mod faults;
 mod in_cluster;
 mod jobs;
@@ -53,6 +54,7 @@ pub const ALL: &[Suite] = &[
     credentials::SUITE,
     member::SUITE,
     jobs::SUITE,
+    evictions::SUITE,
     readme::SUITE,
 ];
 

@@ -29,14 +29,36 @@ pub struct Settings {
     pub target: u16,
 }
 
+/// The network as it is to be.
+#[derive(Clone, Copy, Default)]
+struct Order {
+    network: Network,
+    /// Counts the orders, so that a connection knows under which one it began.
+    number: u64,
+}
+
+/// When the bytes of one connection may flow.
+#[derive(Clone)]
+struct Gate {
+    mode: watch::Receiver<Order>,
+    /// The order under which the connection began.
+    begun: u64,
+}
+
 /// Runs until killed.
 pub async fn run(settings: Settings) -> Result<()> {
     let _ = fs::remove_file(&settings.control);
     let orders = UnixListener::bind(&settings.control).context("bind the control socket")?;
-    let (mode, _) = watch::channel(Network::Pass);
+    let (mode, _) = watch::channel(Order::default());
     let mut listener = Some(listen(settings.listen).await?);
     loop {
         tokio::select! {
+            // What was connected before an order existed when it came.
+            biased;
+            Some(client) = accept(listener.as_ref()) => {
+                let (mode, begun) = (mode.subscribe(), mode.borrow().number);
+                tokio::spawn(serve(client, settings.target, Gate { mode, begun }));
+            }
             order = orders.accept() => {
                 let Ok((mut stream, _)) = order else { continue };
                 let answer = match obey(&mut stream, &mode, &mut listener, settings.listen).await {
@@ -45,16 +67,13 @@ pub async fn run(settings: Settings) -> Result<()> {
                 };
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
-            Some(client) = accept(listener.as_ref()) => {
-                tokio::spawn(serve(client, settings.target, mode.subscribe()));
-            }
         }
     }
 }
 
 async fn obey(
     stream: &mut UnixStream,
-    mode: &watch::Sender<Network>,
+    mode: &watch::Sender<Order>,
     listener: &mut Option<TcpListener>,
     port: u16,
 ) -> Result<()> {
@@ -68,7 +87,10 @@ async fn obey(
     } else if listener.is_none() {
         *listener = Some(listen(port).await?);
     }
-    mode.send_replace(network);
+    mode.send_modify(|order| {
+        order.network = network;
+        order.number += 1;
+    });
     eprintln!("{network}");
     Ok(())
 }
@@ -85,43 +107,43 @@ async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
 }
 
 /// One connection from its first byte to its end, under whatever mode is in force.
-async fn serve(mut client: TcpStream, target: u16, mode: watch::Receiver<Network>) {
-    let mut ending = mode.clone();
-    let closed = ending.wait_for(|mode| matches!(mode, Network::Refuse | Network::Reset));
+async fn serve(mut client: TcpStream, target: u16, gate: Gate) {
+    let mut ending = gate.mode.clone();
+    let closed = ending.wait_for(|order| matches!(order.network, Network::Refuse | Network::Reset));
     let reset = tokio::select! {
         biased;
-        mode = closed => mode.is_ok_and(|mode| *mode == Network::Reset),
-        _ = carry(&mut client, target, mode) => false,
+        order = closed => order.is_ok_and(|order| order.network == Network::Reset),
+        _ = carry(&mut client, target, gate) => false,
     };
     if reset {
         let _ = client.set_zero_linger();
     }
 }
 
-async fn carry(client: &mut TcpStream, target: u16, mut mode: watch::Receiver<Network>) -> Result<()> {
-    flowing(&mut mode).await?;
+async fn carry(client: &mut TcpStream, target: u16, mut gate: Gate) -> Result<()> {
+    gate.open().await?;
     let mut server = TcpStream::connect(("127.0.0.1", target)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
     tokio::try_join!(
-        pump(client_read, server_write, mode.clone()),
-        pump(server_read, client_write, mode)
+        pump(client_read, server_write, gate.clone()),
+        pump(server_read, client_write, gate)
     )?;
     Ok(())
 }
 
 /// One direction. Bytes wait in a short queue until they are due, so that a delay costs latency and not
 /// throughput; while the network hangs, the queue fills and the sender feels it.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mode: watch::Receiver<Network>) -> Result<()> {
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut gate: Gate) -> Result<()> {
     let (queue, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(64);
-    let delays = mode.clone();
+    let delays = gate.mode.clone();
     let read = async move {
         let mut buffer = vec![0; 32 * 1024];
         loop {
             let length = from.read(&mut buffer).await?;
-            let delay = match *delays.borrow() {
+            let delay = match delays.borrow().network {
                 Network::Delay(by) => by,
                 _ => Duration::ZERO,
             };
@@ -134,11 +156,10 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mode: watch::Receiv
             }
         }
     };
-    let mut gate = mode;
     let write = async move {
         while let Some((time, chunk)) = due.recv().await {
             sleep_until(time).await;
-            flowing(&mut gate).await?;
+            gate.open().await?;
             if chunk.is_empty() {
                 to.shutdown().await?;
             } else {
@@ -151,8 +172,16 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mode: watch::Receiv
     Ok(())
 }
 
-/// Returns when bytes may flow.
-async fn flowing(mode: &mut watch::Receiver<Network>) -> Result<()> {
-    mode.wait_for(|mode| *mode != Network::Hang).await?;
-    Ok(())
+impl Gate {
+    /// Returns when bytes may flow.
+    async fn open(&mut self) -> Result<()> {
+        let begun = self.begun;
+        let flows = |order: &Order| match order.network {
+            Network::Hang => false,
+            Network::Freeze => begun == order.number,
+            _ => true,
+        };
+        self.mode.wait_for(flows).await?;
+        Ok(())
+    }
 }

@@ -33,7 +33,7 @@ pub const SUITE: Suite = Suite {
         case!(loss::a_lost_cluster_is_unknown_until_it_returns),
         case!(loss::a_job_deleted_while_its_member_is_cut_is_held),
         case!(loss::a_share_deleted_on_its_member_fails_the_job),
-        case!(loss::a_cluster_goes_when_its_jobs_are_done),
+        case!(loss::a_cluster_that_is_deleted_sends_its_jobs_away_and_goes),
     ],
 };
 

@@ -1,9 +1,11 @@
 //! Suite `jobs`: what a SkyJob is for, on real containers where it shows, else on simulated nodes.
-//! Cases: `placing` (where it goes, why it waits), `running` (how it runs and ends), `refused` (what is not done).
+//! Cases: `placing` (where it goes, why it waits), `spreading` (in which numbers, and with what), `running` (how it runs
+//! and ends), `refused` (what is not done).
 
 mod placing;
 mod refused;
 mod running;
+mod spreading;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -14,10 +16,10 @@ use super::sky::Sky;
 use crate::plan::Plan;
 use crate::runner::Context;
 
-const ONPREM: &str = "mluo-onprem";
-const CLOUD: &str = "mluo-cloud";
+pub(super) const ONPREM: &str = "mluo-onprem";
+pub(super) const CLOUD: &str = "mluo-cloud";
 /// The member whose pods only seem to run.
-const KWOK: &str = "cloud-2";
+pub(super) const KWOK: &str = "cloud-2";
 
 pub const SUITE: Suite = Suite {
     name: "jobs",
@@ -31,6 +33,9 @@ pub const SUITE: Suite = Suite {
         case!(placing::a_label_added_to_a_cluster_starts_a_queued_job),
         case!(placing::a_node_selector_in_a_template_decides),
         case!(placing::what_no_cluster_could_ever_hold_is_too_large),
+        case!(spreading::an_even_spread_uses_as_many_clusters_as_it_may),
+        case!(spreading::without_a_gang_what_fits_starts_and_the_rest_follows),
+        case!(spreading::an_accelerator_is_asked_for_by_the_name_of_its_model),
         case!(running::a_failing_replica_fails_the_job_and_withdraws_the_rest),
         case!(running::a_failed_replica_is_tried_as_often_as_asked),
         case!(running::a_template_runs_as_it_is_written),
@@ -48,7 +53,7 @@ pub const SUITE: Suite = Suite {
 };
 
 /// The lab of the original demonstration, its clusters labelled as the original text's job wants them.
-async fn shared(context: &Context) -> Result<Sky> {
+pub(super) async fn shared(context: &Context) -> Result<Sky> {
     let sky = Sky::on(context, &Plan::default()).await?;
     let labels = [
         (
@@ -67,7 +72,7 @@ async fn shared(context: &Context) -> Result<Sky> {
 }
 
 /// A placement on these clusters alone, the first preferred.
-fn on(clusters: &[&str]) -> Value {
+pub(super) fn on(clusters: &[&str]) -> Value {
     let name = |value| json!({"key": "skymanager.io/cluster-name", "operator": "In", "values": value});
     json!({
         "filters": [{"matchExpressions": [name(json!(clusters))]}],
@@ -76,7 +81,7 @@ fn on(clusters: &[&str]) -> Value {
 }
 
 /// One replica of one cpu on the kwok member, where it runs this long.
-fn simulated(run_for: &str) -> Value {
+pub(super) fn simulated(run_for: &str) -> Value {
     json!({
         "run": "true", "resources": {"cpu": 1}, "placement": on(&[KWOK]),
         "env": [{"name": "LAB_RUN_FOR", "value": run_for}],
@@ -92,7 +97,7 @@ fn with(mut spec: Value, fields: Value) -> Value {
 }
 
 /// What a real replica runs that is to be there until it is stopped.
-const UNTIL_STOPPED: &str = "trap 'exit 1' TERM; sleep 600 & wait";
+pub(super) const UNTIL_STOPPED: &str = "trap 'exit 1' TERM; sleep 600 & wait";
 
 /// Fails unless nothing of this SkyJob is on any member.
 async fn nowhere(sky: &Sky, name: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -243,6 +244,13 @@ impl Sky {
         shares(&self.lab.member(member)?.client().await?, &uid).await
     }
 
+    /// The pods of the SkyJob with this uid on a member.
+    pub async fn pods(&self, uid: &str, member: &str) -> Result<Vec<Pod>> {
+        let of = ListParams::default().labels(&format!("{}={uid}", UID_LABEL));
+        let pods: Api<Pod> = Api::all(self.lab.member(member)?.client().await?);
+        Ok(timeout(CALL, pods.list(&of)).await??.items)
+    }
+
     /// Waits until a SkyCluster is as `holds` wants it.
     pub async fn cluster_until(
         &self,
@@ -274,6 +282,11 @@ async fn shares(member: &Client, uid: &str) -> Result<Vec<Job>> {
     let of = ListParams::default().labels(&format!("{}={uid}", UID_LABEL));
     let jobs: Api<Job> = Api::all(member.clone());
     Ok(timeout(CALL, jobs.list(&of)).await??.items)
+}
+
+pub fn is_running(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    status.is_some_and(|status| status.phase.as_deref() == Some("Running"))
 }
 
 /// A condition of a SkyJob.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{A, B, ledger, pinned, report, shared, tried};
 use crate::network::Network;
 use crate::runner::Context;
+use crate::suites::counts;
 use crate::suites::counts::tally::Mark;
 use crate::suites::sky::{
     self, ORIGIN_LABEL, SOON, Sky, cluster_conditions, condition, is_true, message, phase,
@@ -98,16 +99,34 @@ pub(super) async fn a_share_deleted_on_its_member_fails_the_job(context: &Contex
     Ok(())
 }
 
-pub(super) async fn a_cluster_goes_when_its_jobs_are_done(context: &Context) -> Result<()> {
+pub(super) async fn a_cluster_that_is_deleted_sends_its_jobs_away_and_goes(context: &Context) -> Result<()> {
     let sky = shared(context).await?;
-    running(&sky, "last", "12s").await?;
+    let mut spec = counts::tiny("8s");
+    let by_name = |name: &str| json!({"matchLabels": {"skymanager.io/cluster-name": name}, "weight": 1});
+    spec["placement"] = json!({"preferences": [by_name(A)]});
+    spec["backoffLimit"] = json!(1);
+    running(&sky, "stays", "600s").await?;
+    sky.create("moves", spec).await?;
+    let moves = sky.until_true("moves", "Scheduled", "Placed").await?;
+    ensure!(
+        sky::summary(&moves) == format!("{A}:2"),
+        "{}",
+        sky::describe(&moves)
+    );
     sky.clusters().delete(A, &DeleteParams::default()).await?;
     tried();
+    let stays = sky.until_true("stays", "Failed", "InterruptedByEviction").await?;
+    let words = format!("on {A}: evicted (ClusterLeaving: leaving) when a replica had started");
+    ensure!(
+        message(&stays, "Failed").starts_with(&words),
+        "{}",
+        sky::describe(&stays)
+    );
     sky.cluster_until(A, "what it waits for", |cluster| {
-        let waits = "waiting for unfinished SkyJobs: default/last";
+        let waits = "waiting for SkyJobs to leave: default/moves";
         cluster_conditions(cluster)
             .iter()
-            .any(|c| c.type_ == "Ready" && c.message == waits)
+            .any(|c| c.type_ == "Ready" && c.message.starts_with(waits))
     })
     .await?;
     // Nothing new goes there.
@@ -116,20 +135,24 @@ pub(super) async fn a_cluster_goes_when_its_jobs_are_done(context: &Context) -> 
         json!({"run": "true", "replicas": 2, "resources": {"cpu": "10m"}}),
     )
     .await?;
-    let job = sky.complete("next").await?;
-    ensure!(sky::summary(&job) == format!("{B}:2"), "{}", sky::describe(&job));
-    sky.complete("last").await?;
+    for name in ["next", "moves"] {
+        let job = sky.complete(name).await?;
+        ensure!(sky::summary(&job) == format!("{B}:2"), "{}", sky::describe(&job));
+    }
     wait::until("the SkyCluster to go", SOON, async || {
         let left = sky.clusters().get_opt(A).await?;
         ensure!(left.is_none(), "it is still there");
         Ok(())
     })
     .await?;
-    let jobs = sky.all().await?;
-    ensure!(
-        jobs.iter().all(|job| phase(job) == "Complete"),
-        "finished stays finished"
-    );
+    for (name, outcome) in [("stays", "Failed"), ("next", "Complete"), ("moves", "Complete")] {
+        let job = sky.job(name).await?;
+        ensure!(
+            phase(&job) == outcome,
+            "finished stays finished: {}",
+            sky::describe(&job)
+        );
+    }
     sky.delete_all().await?;
     ledger::empty(&sky).await?;
     report(context);

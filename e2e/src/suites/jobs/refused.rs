@@ -11,13 +11,13 @@ pub(super) async fn a_field_without_behaviour_is_refused_in_words(context: &Cont
     let sky = shared(context).await?;
     sky.create(
         "too-early",
-        with(simulated("1s"), json!({"pendingTimeoutSeconds": 30})),
+        with(simulated("1s"), json!({"onClusterLost": "Reschedule"})),
     )
     .await?;
     let job = sky.until_true("too-early", "Stalled", "NotSupported").await?;
     let words = message(&job, "Stalled");
     ensure!(
-        words == "spec.pendingTimeoutSeconds is not supported yet; remove it",
+        words == "spec.onClusterLost: Reschedule is not supported yet; remove it",
         "{words:?}"
     );
     nowhere(&sky, "too-early").await?;

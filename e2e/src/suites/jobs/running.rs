@@ -1,14 +1,12 @@
 //! How a SkyJob runs, fails, is held back, run again and ends. Part of the suite `jobs`.
 
 use anyhow::{Result, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::{CLOUD, KWOK, ONPREM, UNTIL_STOPPED, nowhere, on, shared, simulated, with};
 use crate::runner::Context;
-use crate::suites::sky::{self, SOON, Sky, UID_LABEL, condition, message, phase, summary};
+use crate::suites::sky::{self, SOON, condition, message, phase, summary};
 use crate::wait;
 
 pub(super) async fn a_failing_replica_fails_the_job_and_withdraws_the_rest(context: &Context) -> Result<()> {
@@ -75,7 +73,7 @@ pub(super) async fn a_failed_replica_is_tried_as_often_as_asked(context: &Contex
         sky::describe(&job)
     );
     let job = sky.complete("again").await?;
-    let pods = pods(&sky, &job.uid().unwrap_or_default(), ONPREM).await?;
+    let pods = sky.pods(&job.uid().unwrap_or_default(), ONPREM).await?;
     ensure!(
         pods.len() == 2,
         "one failed and one succeeded, not {}",
@@ -155,10 +153,11 @@ pub(super) async fn a_job_can_be_held_back_before_and_after_it_is_placed(context
     let running = async || {
         wait::until("a running pod", SOON, async || {
             let uid = sky.job("held").await?.uid().unwrap_or_default();
-            let running = pods(&sky, &uid, KWOK)
+            let running = sky
+                .pods(&uid, KWOK)
                 .await?
                 .into_iter()
-                .filter(is_running)
+                .filter(sky::is_running)
                 .count();
             if running == 1 {
                 Ok(())
@@ -177,7 +176,7 @@ pub(super) async fn a_job_can_be_held_back_before_and_after_it_is_placed(context
         sky::describe(&job)
     );
     wait::until("its pods to go", SOON, async || {
-        let left = pods(&sky, &job.uid().unwrap_or_default(), KWOK).await?.len();
+        let left = sky.pods(&job.uid().unwrap_or_default(), KWOK).await?.len();
         if left == 0 {
             Ok(())
         } else {
@@ -340,21 +339,8 @@ pub(super) async fn a_running_job_that_is_deleted_leaves_nothing(context: &Conte
     );
     sky.delete("cut-short").await?;
     for member in [ONPREM, KWOK] {
-        let left = pods(&sky, &job.uid().unwrap_or_default(), member).await?;
+        let left = sky.pods(&job.uid().unwrap_or_default(), member).await?;
         ensure!(left.is_empty(), "{member} has {} pods left", left.len());
     }
     Ok(())
-}
-
-/// The pods of a SkyJob on a member.
-async fn pods(sky: &Sky, uid: &str, member: &str) -> Result<Vec<Pod>> {
-    let pods: Api<Pod> = Api::all(sky.lab.member(member)?.client().await?);
-    let of = ListParams::default().labels(&format!("{}={uid}", UID_LABEL));
-    Ok(pods.list(&of).await?.items)
-}
-
-fn is_running(pod: &Pod) -> bool {
-    pod.status
-        .as_ref()
-        .is_some_and(|status| status.phase.as_deref() == Some("Running"))
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{KWOK, REAL, job, need_real, shared};
+use crate::cluster::Cluster;
 use crate::network::Network;
 use crate::runner::Context;
 use crate::slot::Port;
@@ -63,6 +64,7 @@ pub(super) async fn network(context: &Context) -> Result<()> {
     answered(&mut old).await?;
     answered(&mut new).await?;
 
+    freeze(&member).await?;
     member.network(Network::Delay(Duration::from_millis(300))).await?;
     let slow = round_trip(port).await?;
     ensure!(
@@ -86,6 +88,21 @@ pub(super) async fn network(context: &Context) -> Result<()> {
     member.network(Network::Pass).await?;
     lab.kubectl(&ask).await?;
     Ok(())
+}
+
+/// What existed freezes, what is new passes.
+async fn freeze(member: &Cluster) -> Result<()> {
+    let port = member.port(Port::Network);
+    let mut old = connect(port).await?;
+    member.network(Network::Freeze).await?;
+    old.write_all(QUESTION).await?;
+    round_trip(port).await?;
+    ensure!(
+        timeout(A_WHILE, old.read(&mut [0; 1])).await.is_err(),
+        "freeze forwards nothing of what existed"
+    );
+    member.network(Network::Pass).await?;
+    answered(&mut old).await
 }
 
 pub(super) async fn daemon(context: &Context) -> Result<()> {
