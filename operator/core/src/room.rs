@@ -31,8 +31,19 @@ struct Known {
     needs: Arc<Needs>,
     fit: i64,
     shortage: Option<Arc<str>>,
-    accelerator: Option<Arc<str>>,
+    pieces: Option<Pieces>,
     empty: Option<i64>,
+}
+
+/// Accelerators that needs ask for without naming a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// The resource by which the nodes offer them.
+    pub resource: Arc<str>,
+    /// What is left on nodes that are ready, not cordoned and of the model asked for.
+    pub free: i64,
+    /// What these nodes give to workloads.
+    pub allocatable: i64,
 }
 
 /// The room on one cluster.
@@ -149,8 +160,14 @@ impl Room {
     /// The resource by which the nodes offer the accelerators that these needs ask for without naming one.
     #[must_use]
     pub fn accelerator(&self, needs: &Arc<Needs>) -> Option<Arc<str>> {
+        self.pieces(needs).map(|pieces| pieces.resource)
+    }
+
+    /// The accelerators that these needs ask for without naming a resource.
+    #[must_use]
+    pub fn pieces(&self, needs: &Arc<Needs>) -> Option<Pieces> {
         needs.accelerator.as_ref()?;
-        self.ask(needs, |known| known.accelerator.clone())
+        self.ask(needs, |known| known.pieces.clone())
     }
 
     /// How many replicas would go onto the nodes if nothing ran there.
@@ -215,9 +232,25 @@ impl Room {
             needs: needs.clone(),
             fit,
             shortage: shortage.map(Arc::from),
-            accelerator: demand.and_then(|demand| demand.accelerator().map(Arc::from)),
+            pieces: demand.and_then(|demand| self.sum_up(needs, demand.accelerator()?)),
             empty: None,
         }
+    }
+
+    fn sum_up(&self, needs: &Needs, resource: &str) -> Option<Pieces> {
+        let need = needs.accelerator.as_ref()?;
+        let mut pieces = Pieces {
+            resource: resource.into(),
+            free: 0,
+            allocatable: 0,
+        };
+        let of = |amounts: &Resources| amounts.extended.get(resource).copied().unwrap_or(0);
+        let rows = self.rows().filter(|(node, _)| node.ready && !node.unschedulable);
+        for (node, left) in rows.filter(|(node, _)| accelerator::is_suitable(node, need)) {
+            pieces.free = pieces.free.saturating_add(of(left));
+            pieces.allocatable = pieces.allocatable.saturating_add(of(&node.allocatable));
+        }
+        Some(pieces)
     }
 
     fn left<'a>(&'a self, index: usize, node: &'a Node) -> (&'a Resources, i64) {

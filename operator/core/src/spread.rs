@@ -243,10 +243,12 @@ mod tests {
             each in proptest::collection::vec((0_i64..20, 0_i32..3, 1_i64..1000, 0_i64..20), 0..8),
             replicas in 0_i64..100,
         ) {
-            let mut candidates: Vec<Candidate> = each
+            let labels = Labels::new();
+            let mut candidates: Vec<Candidate<'_>> = each
                 .into_iter()
                 .map(|(fit, weight, part, placed)| Candidate {
-                    cluster: "c".into(),
+                    cluster: "c",
+                    labels: &labels,
                     fit,
                     weight,
                     score: 0,

@@ -1,6 +1,5 @@
 //! Prefers clusters that would have most left: over cpu, memory and what the workload asks for besides.
 
-use crate::accelerator;
 use crate::cluster::Cluster;
 use crate::plugin::{Context, SchedulerPlugin, Score, Steps};
 
@@ -31,15 +30,9 @@ impl SchedulerPlugin for FreeCapacity {
             count += 1;
         }
         if let Some(need) = &needs.accelerator
-            && let Some(name) = room.accelerator(needs)
+            && let Some(pieces) = room.pieces(needs)
         {
-            let (mut free, mut all) = (0_i64, 0_i64);
-            let rows = room.rows().filter(|(node, _)| node.ready && !node.unschedulable);
-            for (node, left) in rows.filter(|(node, _)| accelerator::is_suitable(node, need)) {
-                free = free.saturating_add(of(left, &name));
-                all = all.saturating_add(of(&node.allocatable, &name));
-            }
-            sum += left(free, need.count, all);
+            sum += left(pieces.free, need.count, pieces.allocatable);
             count += 1;
         }
         Some((sum / count).into())

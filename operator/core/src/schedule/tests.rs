@@ -190,7 +190,9 @@ fn a_cluster_that_has_not_reported_keeps_a_large_job_queued() {
 
 #[test]
 fn a_silent_cluster_that_is_not_allowed_keeps_nothing_queued() {
+    // It has not said what it has.
     let mut silent = cluster("b", "", &[2000]);
+    silent.room = None;
     silent.health = Health::NotReady {
         reason: "Unreachable".into(),
         message: "no answer".into(),

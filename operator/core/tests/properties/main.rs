@@ -1,8 +1,5 @@
 //! What holds of every decision, whatever the fleet and the workload.
-#![expect(
-    clippy::expect_used,
-    reason = "what a property cannot find is a failed test"
-)]
+#![expect(clippy::expect_used, reason = "what a property cannot find is a failed test")]
 
 #[path = "../fleets/mod.rs"]
 mod fleets;

@@ -83,9 +83,10 @@ proptest! {
         let all: Vec<(&Candidate<'_>, i64)> = candidates.iter().zip(counts).collect();
         for (getter, got) in all.iter().filter(|(_, count)| *count > 0) {
             for (other, given) in all.iter().filter(|(other, count)| other.weight == getter.weight && *count < other.fit) {
-                // Its last replica was due before the other's next one.
+                // Its last replica was due before the other's next one: a part of 1.5 is where the second is due.
                 let (last, next) = (got + getter.placed, given + other.placed + 1);
-                prop_assert!(last * other.part <= next * getter.part, "{getter:?} {got}, {other:?} {given}");
+                let due = (2 * last - 1) * other.part <= (2 * next - 1) * getter.part;
+                prop_assert!(due, "{getter:?} {got}, {other:?} {given}");
             }
         }
     }

@@ -131,9 +131,6 @@ impl Fleet {
             let Some(nodes) = self.nodes.get(&name.to_string()) else {
                 return false;
             };
-            if !rules::is_ready(cluster) {
-                return false;
-            }
             let mut empty = nodes.clone();
             for node in &mut empty {
                 node.ready = true;
@@ -191,7 +188,9 @@ fn score(workload: &Workload, name: &str, nodes: &[Node]) -> i64 {
     let mut sum = 0;
     for (name, need) in &asked {
         let (mut free, mut all) = (0, 0);
-        for node in nodes.iter().filter(|node| node.ready && !node.unschedulable) {
+        let of_model = resource.as_deref() == Some(name);
+        let usable = nodes.iter().filter(|node| node.ready && !node.unschedulable);
+        for node in usable.filter(|node| !of_model || rules::has_model(node, workload)) {
             free += rules::amount(&node.free, name);
             all += rules::amount(&node.allocatable, name);
         }
@@ -222,7 +221,8 @@ fn spread(workload: &Workload, choices: &[Choice]) -> Option<Vec<(String, i64)>>
         let mut best = first;
         for &index in used.iter().filter(has_room) {
             let (other, chosen) = (&choices[index], &choices[best]);
-            let share = |choice: &Choice, count: i64| (count + choice.placed + 1, choice.part);
+            // Half a replica short of one more is where the nearest whole number is one more.
+            let share = |choice: &Choice, count: i64| (2 * (count + choice.placed) + 1, choice.part);
             let ((a, a_part), (b, b_part)) = (share(other, counts[index]), share(chosen, counts[best]));
             let (a, b) = match workload.spread.strategy {
                 Strategy::Pack => (0, 0),
@@ -239,7 +239,10 @@ fn spread(workload: &Workload, choices: &[Choice]) -> Option<Vec<(String, i64)>>
     if total == 0 || (workload.gang && total < workload.replicas) {
         return None;
     }
-    reach_least(workload, choices, &used, &mut counts)?;
+    let reached = reach_least(workload, choices, &used, &mut counts);
+    if workload.gang && !reached {
+        return None;
+    }
     let mut parts = Vec::new();
     for (choice, count) in choices.iter().zip(counts) {
         if count > 0 {
@@ -279,6 +282,8 @@ fn within_most(workload: &Workload, choices: &[Choice]) -> Vec<usize> {
             .map(|&index| choices[index].fit)
             .sum::<i64>()
             .min(workload.replicas);
+        // All or nothing looks for room; else capacity never outweighs preference.
+        let held = if workload.gang { held } else { 0 };
         let better = match &best {
             None => true,
             Some((most, chosen)) => held > *most || (held == *most && subset < *chosen),
@@ -290,27 +295,29 @@ fn within_most(workload: &Workload, choices: &[Choice]) -> Vec<usize> {
     best.map(|(_, subset)| subset).unwrap_or_default()
 }
 
-/// Until `minClusters` have replicas, the best one that has none and may be used gets one from the one that gets most,
-/// of equals the last. A cluster does not lose its only replica by that.
-fn reach_least(workload: &Workload, choices: &[Choice], used: &[usize], counts: &mut [i64]) -> Option<()> {
+/// Until `minClusters` have replicas, the best one that has none and may be used gets one from the least preferred, of
+/// those from the one that gets most, of equals the last. A cluster does not lose its only replica by that.
+fn reach_least(workload: &Workload, choices: &[Choice], used: &[usize], counts: &mut [i64]) -> bool {
     loop {
         let fresh = (0..choices.len()).filter(|&index| counts[index] > 0 && choices[index].placed == 0);
         let reached = workload.placed.len() + fresh.count();
         if i64::try_from(reached).expect("few") >= workload.spread.min_clusters {
-            return Some(());
+            return true;
         }
-        let taker = used
-            .iter()
-            .copied()
-            .find(|&index| counts[index] == 0 && choices[index].placed == 0)?;
+        let mut open = used.iter().copied();
+        let Some(taker) = open.find(|&index| counts[index] == 0 && choices[index].placed == 0) else {
+            return false;
+        };
         let mut donor: Option<usize> = None;
         for &index in used {
             let gives = counts[index] > 1 || (counts[index] == 1 && choices[index].placed > 0);
-            if gives && donor.is_none_or(|donor| counts[index] >= counts[donor]) {
+            let rank = |index: usize| (-choices[index].weight, counts[index]);
+            if gives && donor.is_none_or(|donor| rank(index) >= rank(donor)) {
                 donor = Some(index);
             }
         }
-        counts[donor?] -= 1;
+        let Some(donor) = donor else { return false };
+        counts[donor] -= 1;
         counts[taker] += 1;
     }
 }

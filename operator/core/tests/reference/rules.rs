@@ -58,16 +58,17 @@ pub fn is_ready(cluster: &Cluster) -> bool {
     matches!(cluster.health, Health::Ready)
 }
 
-/// What passes by itself: ready, not cordoned, not cooling down.
+/// What passes by itself, or says nothing about labels and policy: ready, not cordoned, not tainted, not cooling down.
 pub fn is_open(workload: &Workload, cluster: &Cluster) -> bool {
     let cooling = workload
         .cooling
         .keys()
         .any(|name| *name == cluster.name.to_string());
-    is_ready(cluster) && !cluster.unschedulable && !cooling
+    let tolerated = tolerated(&cluster.taints, &workload.tolerations);
+    is_ready(cluster) && !cluster.unschedulable && !cooling && tolerated
 }
 
-/// What lasts: labels, taints, policies, the SkyNamespace, the manager, and that the cluster stays.
+/// What lasts: labels, policies, the SkyNamespace, the manager, and that the cluster stays.
 pub fn is_allowed(workload: &Workload, snapshot: &Snapshot, cluster: &Cluster) -> bool {
     let filters = &workload.filters;
     let filtered = filters.is_empty() || filters.iter().any(|filter| holds(filter, &cluster.labels));
@@ -84,8 +85,7 @@ pub fn is_allowed(workload: &Workload, snapshot: &Snapshot, cluster: &Cluster) -
         }
     }
     let runs = cluster.manager == Manager::Kubernetes;
-    let tolerated = tolerated(&cluster.taints, &workload.tolerations);
-    filtered && selected && governed && runs && tolerated && !cluster.leaving && part(workload, cluster) > 0
+    filtered && selected && governed && runs && !cluster.leaving && part(workload, cluster) > 0
 }
 
 /// (include is empty or names it or the selector matches) and exclude does not name it. A selector alone restricts.
@@ -147,7 +147,7 @@ fn is_model(model: &str, full: &str) -> bool {
     words.split(' ').any(|word| word == model) || full == model
 }
 
-fn has_model(node: &Node, workload: &Workload) -> bool {
+pub fn has_model(node: &Node, workload: &Workload) -> bool {
     match workload
         .needs
         .accelerator
@@ -163,28 +163,62 @@ fn has_model(node: &Node, workload: &Workload) -> bool {
 }
 
 /// The name by which the cluster's nodes offer the accelerators asked for. A share is one object of one template, so it
-/// is one name: the one they have most of, of equals the first.
+/// is one name: the one of which most replicas fit now; of equals the one of which most would fit on empty nodes that
+/// such pods may run on, then the one with most pieces there, then the first.
 pub fn accelerator(nodes: &[Node], workload: &Workload) -> Option<String> {
-    workload.needs.accelerator.as_ref()?;
-    let mut names = BTreeSet::new();
-    for node in nodes {
-        names.extend(
-            node.allocatable
-                .extended
-                .keys()
-                .filter(|name| is_accelerator(name))
-                .cloned(),
-        );
-    }
-    let mut best: Option<(String, i64)> = None;
-    for name in names {
-        let suitable = nodes.iter().filter(|node| has_model(node, workload));
-        let total: i64 = suitable.map(|node| amount(&node.allocatable, &name)).sum();
-        if total > 0 && best.as_ref().is_none_or(|(_, most)| total > *most) {
-            best = Some((name, total));
+    let need = workload.needs.accelerator.as_ref()?;
+    let suitable: Vec<&Node> = nodes.iter().filter(|node| has_model(node, workload)).collect();
+    let usable: Vec<&Node> = suitable
+        .iter()
+        .copied()
+        .filter(|node| suits_pods(node, workload))
+        .collect();
+    let offers = |nodes: &[&Node]| {
+        let mut names = BTreeSet::new();
+        for node in nodes {
+            for (name, amount) in &node.allocatable.extended {
+                if is_accelerator(name) && *amount > 0 {
+                    names.insert(name.clone());
+                }
+            }
+        }
+        names
+    };
+    let of = if offers(&usable).is_empty() {
+        suitable
+    } else {
+        usable
+    };
+    let mut best: Option<(String, (i64, i64, i64))> = None;
+    for name in offers(&of) {
+        let mut filled = nodes.to_vec();
+        let mut fit = 0;
+        while let Some(node) = filled
+            .iter_mut()
+            .find(|node| takes_one(node, workload, Some(&name)))
+        {
+            use_up(node, workload, Some(&name));
+            fit += 1;
+        }
+        let each = of.iter().map(|node| amount(&node.allocatable, &name));
+        let held = each.clone().map(|amount| amount / need.count.max(1)).sum();
+        let rank = (fit, held, each.sum());
+        if best.as_ref().is_none_or(|(_, most)| rank > *most) {
+            best = Some((name, rank));
         }
     }
     best.map(|(name, _)| name)
+}
+
+/// Whether such pods may run on the node by its taints and labels.
+fn suits_pods(node: &Node, workload: &Workload) -> bool {
+    let needs = &workload.needs;
+    let labelled = needs
+        .node_labels
+        .iter()
+        .all(|(key, value)| node.labels.get(key) == Some(value));
+    let affine = needs.node_terms.is_empty() || needs.node_terms.iter().any(|term| holds(term, &node.labels));
+    labelled && affine && tolerated(&node.taints, &needs.tolerations)
 }
 
 pub fn amount(resources: &Resources, name: &str) -> i64 {
@@ -213,19 +247,14 @@ pub fn takes_one(node: &Node, workload: &Workload, resource: Option<&str>) -> bo
     if needs.accelerator.is_some() && resource.is_none() {
         return false;
     }
-    let labelled = needs
-        .node_labels
-        .iter()
-        .all(|(key, value)| node.labels.get(key) == Some(value));
-    let affine = needs.node_terms.is_empty() || needs.node_terms.iter().any(|term| holds(term, &node.labels));
-    let usable = node.ready && !node.unschedulable && tolerated(&node.taints, &needs.tolerations);
+    let usable = node.ready && !node.unschedulable && suits_pods(node, workload);
     let mut enough = node.free_pods >= 1;
     for (name, need) in asked(workload, resource) {
         if need > 0 && amount(&node.free, &name) < need {
             enough = false;
         }
     }
-    usable && labelled && affine && has_model(node, workload) && enough
+    usable && has_model(node, workload) && enough
 }
 
 /// One replica is on the node now.
