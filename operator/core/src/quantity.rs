@@ -1,4 +1,4 @@
-//! Kubernetes quantities as integers, rounded up: `500m`, `0.5`, `2Gi`, `1e3`.
+//! Kubernetes quantities as integers, rounded up: `500m`, `0.5`, `2Gi`, `1e3`. At most 30 digits, exponents to 60.
 
 use thiserror::Error;
 
@@ -38,6 +38,10 @@ pub fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
+/// Powers of ten that fractions are counted in at most: 30 digits are less than a thousandth of it, and a thousand times
+/// it is still an i128.
+const FINEST: i32 = 34;
+
 fn scaled(text: &str, scale: i128) -> Result<i64, QuantityError> {
     let malformed = || QuantityError::Malformed(text.to_owned());
     let too_large = || QuantityError::TooLarge(text.to_owned());
@@ -61,19 +65,30 @@ fn scaled(text: &str, scale: i128) -> Result<i64, QuantityError> {
     if negative && mantissa != 0 {
         return Err(QuantityError::Negative(text.to_owned()));
     }
-    let value = mantissa
-        .checked_mul(scale)
-        .and_then(|value| value.checked_mul(binary))
-        .ok_or_else(too_large)?;
-    let exponent = exponent - decimals;
-    let value = if exponent >= 0 {
-        power(exponent)
-            .and_then(|power| value.checked_mul(power))
-            .ok_or_else(too_large)?
+    if mantissa == 0 {
+        return Ok(0);
+    }
+    // A whole and a fraction, multiplied one after the other: their product is larger than an i128 holds.
+    let shift = exponent - decimals;
+    let (mut whole, mut part, unit) = if shift >= 0 {
+        let whole = power(shift).and_then(|power| mantissa.checked_mul(power));
+        (whole.ok_or_else(too_large)?, 0, 1)
+    } else if -shift <= FINEST {
+        let unit = power(-shift).ok_or_else(too_large)?;
+        (mantissa / unit, mantissa % unit, unit)
     } else {
         // Below the smallest unit everything but zero rounds up to one.
-        power(-exponent).map_or(i128::from(value != 0), |power| (value + power - 1) / power)
+        return Ok(1);
     };
+    for factor in std::iter::once(scale).chain(std::iter::repeat_n(1024, binary)) {
+        part *= factor;
+        whole = whole
+            .checked_mul(factor)
+            .and_then(|whole| whole.checked_add(part / unit))
+            .ok_or_else(too_large)?;
+        part %= unit;
+    }
+    let value = whole + i128::from(part > 0);
     i64::try_from(value).map_err(|_| too_large())
 }
 
@@ -94,10 +109,10 @@ fn decimal(number: &str) -> Option<(i128, i32)> {
     Some((digits.parse().ok()?, i32::try_from(fraction.len()).ok()?))
 }
 
-/// The suffix as a binary factor and a power of ten.
-fn factor(suffix: &str) -> Option<(i128, i32)> {
-    let decimal = |exponent| Some((1, exponent));
-    let binary = |shift: u32| Some((1_i128 << shift, 0));
+/// The suffix as a power of 1024 and a power of ten.
+fn factor(suffix: &str) -> Option<(usize, i32)> {
+    let decimal = |exponent| Some((0, exponent));
+    let binary = |power| Some((power, 0));
     match suffix {
         "" => decimal(0),
         "n" => decimal(-9),
@@ -109,15 +124,15 @@ fn factor(suffix: &str) -> Option<(i128, i32)> {
         "T" => decimal(12),
         "P" => decimal(15),
         "E" => decimal(18),
-        "Ki" => binary(10),
-        "Mi" => binary(20),
-        "Gi" => binary(30),
-        "Ti" => binary(40),
-        "Pi" => binary(50),
-        "Ei" => binary(60),
+        "Ki" => binary(1),
+        "Mi" => binary(2),
+        "Gi" => binary(3),
+        "Ti" => binary(4),
+        "Pi" => binary(5),
+        "Ei" => binary(6),
         _ => {
             let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            (exponent.abs() <= 60).then_some((1, exponent))
+            (-60..=60).contains(&exponent).then_some((0, exponent))
         }
     }
 }
@@ -147,6 +162,9 @@ mod tests {
             ("100m", 1),
             ("0", 0),
             ("2E", 2 * 10_i64.pow(18)),
+            ("0e60", 0),
+            ("1e-60", 1),
+            ("0.100000000000000000000000000000Ei", 115_292_150_460_684_698),
         ] {
             assert_eq!(units(text), Ok(expect), "{text}");
         }
@@ -156,7 +174,18 @@ mod tests {
     fn what_is_no_quantity_says_why() {
         assert_eq!(milli("-1"), Err(QuantityError::Negative("-1".into())));
         assert_eq!(units("99E"), Err(QuantityError::TooLarge("99E".into())));
-        for text in ["", ".", "1x", "abc", "1.2.3", "1 Gi", "1e", "--1", "1e99"] {
+        for text in [
+            "",
+            ".",
+            "1x",
+            "abc",
+            "1.2.3",
+            "1 Gi",
+            "1e",
+            "--1",
+            "1e99",
+            "1e-2147483648",
+        ] {
             assert!(matches!(milli(text), Err(QuantityError::Malformed(_))), "{text}");
         }
     }
