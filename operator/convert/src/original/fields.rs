@@ -64,7 +64,8 @@ pub(super) fn round_trip<T: Serialize + DeserializeOwned>(
     T::deserialize(object).and_then(serde_json::to_value)
 }
 
-/// The path of the first field of `before` that `after` does not have; empty values do not count, they say nothing.
+/// The path of the first field of `before` that `after` does not have, or has as another type; empty values do not count,
+/// they say nothing.
 pub(super) fn first_lost(before: &Value, after: &Value, path: &str) -> Option<String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
@@ -84,6 +85,8 @@ pub(super) fn first_lost(before: &Value, after: &Value, path: &str) -> Option<St
             .zip(after)
             .enumerate()
             .find_map(|(index, (value, read))| first_lost(value, read, &format!("{path}[{index}]"))),
+        // A list is read as an object by its order, but the API server takes none for it.
+        (Value::Array(_), Value::Object(_)) => Some(path.to_owned()),
         _ => None,
     }
 }

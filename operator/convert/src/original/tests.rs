@@ -166,6 +166,10 @@ fn everything_else_is_refused_with_its_reason() {
             "spec.placement.filters[0].match_label: a SkyJob has no such field",
         ),
         (
+            job(json!({"placement": {"filters": [{"match_expressions": [["location", "In"]]}]}})),
+            "spec.placement.filters[0].matchExpressions[0]: a SkyJob has no such field",
+        ),
+        (
             job(json!({"placement": {"filters": {}}})),
             "spec.placement.filters: it is an object",
         ),
