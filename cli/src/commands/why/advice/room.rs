@@ -218,14 +218,14 @@ fn part(asked: &Resources, have: &Resources) -> i128 {
 }
 
 fn lacking(situation: &Situation<'_>, node: &Closest<'_>, has: &str, or: &str) -> String {
-    let short = node.asked.short_of(&node.amounts);
+    let short: Vec<&str> = node.asked.short_of(&node.amounts).collect();
     let cluster = node.cluster;
     if short.is_empty() {
         return format!("the {has} no room for another pod ({cluster}): wait until one ends, or {or}");
     }
     let (asked, have) = (quantities(&node.asked), quantities(&node.amounts));
     let listed = |amounts: &BTreeMap<String, Quantity>| {
-        let amount = |name: &String| {
+        let amount = |name: &str| {
             amounts
                 .get(name)
                 .map_or("0", |amount| amount.0.as_str())
