@@ -100,6 +100,10 @@ pub struct Trouble {
     reason = "short-lived: a box for each share would cost more than the room it saves"
 )]
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lists of items are short-lived, and mostly of shares"
+)]
 pub enum Item {
     /// A node.
     Node(Node),

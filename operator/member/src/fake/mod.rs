@@ -364,3 +364,6 @@ impl Member for Fake {
         Ok(stream::iter([Ok(line)]).boxed())
     }
 }
+
+#[cfg(test)]
+mod tests;

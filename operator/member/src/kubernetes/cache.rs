@@ -16,7 +16,7 @@ use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
 
 use super::node;
-use super::observe::{self, JobRow};
+use super::observe::{self, JobRow, Memory, Rest, version};
 use super::past::Past;
 use super::pod::{self, LeanPod, Pod};
 
@@ -66,6 +66,10 @@ pub(super) struct Cache {
     share_pods: HashMap<ShareKey, BTreeSet<String>>,
     /// By the Job's uid.
     pasts: HashMap<String, Past>,
+    /// The highest version that a pod was heard of with.
+    heard_to: u64,
+    /// Shares of which pods are still to be heard of.
+    behind: BTreeSet<ShareKey>,
     create_failures: BTreeMap<ShareKey, Trouble>,
     touched_nodes: BTreeSet<String>,
     touched_shares: BTreeSet<ShareKey>,
@@ -104,6 +108,7 @@ impl Cache {
         if !(self.nodes.synced && self.pods.synced && self.jobs.synced) {
             return None;
         }
+        self.touch_what_caught_up();
         let nodes = std::mem::take(&mut self.touched_nodes);
         let shares = std::mem::take(&mut self.touched_shares);
         if std::mem::take(&mut self.reset) {
@@ -157,8 +162,15 @@ impl Cache {
 
     fn share(&self, key: &ShareKey, job: &JobRow) -> Observation {
         let none = Past::default();
-        let past = self.pasts.get(&job.instance).unwrap_or(&none);
-        observe::observe(key, job, self.pods_of(key), past, self.create_failures.get(key))
+        let memory = self.memory(job, &none);
+        observe::observe(key, job, self.pods_of(key), memory, self.create_failures.get(key))
+    }
+
+    fn memory<'m>(&'m self, job: &JobRow, none: &'m Past) -> Memory<'m> {
+        Memory {
+            past: self.pasts.get(&job.instance).unwrap_or(none),
+            heard_to: self.heard_to,
+        }
     }
 
     fn pods_of(&self, key: &ShareKey) -> impl Iterator<Item = &Pod> + Clone {
@@ -174,8 +186,28 @@ impl Cache {
         let Some((_, job)) = self.jobs.present.get(&job_id(key)) else {
             return;
         };
-        if observe::is_at_rest(job, self.pods_of(key)) {
-            self.pasts.entry(job.instance.clone()).or_default().rest(job);
+        let none = Past::default();
+        match observe::rest(job, self.pods_of(key), self.memory(job, &none)) {
+            Rest::Yes => self.pasts.entry(job.instance.clone()).or_default().rest(job),
+            Rest::Behind => {
+                self.behind.insert(key.clone());
+            }
+            Rest::No => {}
+        }
+    }
+
+    /// Pods that were not heard of until now never will be: of their shares there is something new to say.
+    fn touch_what_caught_up(&mut self) {
+        for key in std::mem::take(&mut self.behind) {
+            match self.jobs.present.get(&job_id(&key)) {
+                Some((_, job)) if job.version > self.heard_to => {
+                    self.behind.insert(key);
+                }
+                Some(_) => {
+                    self.touched_shares.insert(key);
+                }
+                None => {}
+            }
         }
     }
 
@@ -204,10 +236,7 @@ impl Cache {
             Event::Apply(job) => {
                 let Some((key, row)) = row(&job) else { return };
                 self.touched_shares.insert(key.clone());
-                self.pasts
-                    .entry(row.instance.clone())
-                    .or_default()
-                    .sight_first(&row);
+                take_in(&mut self.pasts, &row);
                 self.jobs.present.insert(job_id(&key), (key, row));
             }
             Event::Delete(job) => {
@@ -226,10 +255,7 @@ impl Cache {
             Event::InitDone => {
                 self.reset |= self.jobs.replace();
                 for (_, job) in self.jobs.present.values() {
-                    self.pasts
-                        .entry(job.instance.clone())
-                        .or_default()
-                        .sight_first(job);
+                    take_in(&mut self.pasts, job);
                 }
             }
         }
@@ -239,21 +265,30 @@ impl Cache {
         match event {
             Event::Apply(object) => {
                 let id = pod_id(&object);
+                let row = row(&object);
+                if let Some(row) = &row {
+                    self.meet(&id, row);
+                    self.remember(row, Past::present);
+                }
                 self.forget_pod(&id);
-                if let Some(row) = row(&object) {
-                    self.remember(&row, Past::present);
+                if let Some(row) = row {
                     self.keep_pod(id, row);
                 }
+                self.heard_to = self.heard_to.max(pod_version(&object));
             }
             Event::Delete(object) => {
+                let id = pod_id(&object);
                 // Its last state, which no event may have told before.
                 if let Some(row) = row(&object) {
+                    self.meet(&id, &row);
                     self.remember(&row, Past::gone);
                 }
-                self.forget_pod(&pod_id(&object));
+                self.forget_pod(&id);
+                self.heard_to = self.heard_to.max(pod_version(&object));
             }
             Event::Init => self.pods.listing = Some(HashMap::new()),
             Event::InitApply(object) => {
+                self.heard_to = self.heard_to.max(pod_version(&object));
                 if let Some(row) = row(&object) {
                     self.pods.list(pod_id(&object), row);
                 }
@@ -265,6 +300,9 @@ impl Cache {
     /// Of pods that are not listed any more nobody tells how they ended.
     fn replace_pods(&mut self) {
         let listed = self.pods.listing.take().unwrap_or_default();
+        for (id, row) in &listed {
+            self.meet(id, row);
+        }
         for (id, row) in std::mem::take(&mut self.pods.present) {
             if !listed.contains_key(&id) {
                 self.remember(&row, Past::vanished);
@@ -284,6 +322,13 @@ impl Cache {
         }
         self.pods.synced = true;
         self.reset = true;
+    }
+
+    /// Counts a pod that was not there before.
+    fn meet(&mut self, id: &str, row: &PodRow) {
+        if !self.pods.present.contains_key(id) {
+            self.remember(row, |past, _| past.came());
+        }
     }
 
     /// Takes what a pod of a share shows into the past of its Job.
@@ -394,6 +439,17 @@ fn share_key(namespace: Option<String>, object: String) -> ShareKey {
 
 fn job_id(key: &ShareKey) -> String {
     format!("{}/{}", key.namespace, key.object)
+}
+
+/// Takes what `job` says of itself into its past.
+fn take_in(pasts: &mut HashMap<String, Past>, job: &JobRow) {
+    let past = pasts.entry(job.instance.clone()).or_default();
+    past.sight_first(job);
+    past.told(job);
+}
+
+fn pod_version(pod: &LeanPod) -> u64 {
+    version(pod.metadata.resource_version.as_deref())
 }
 
 fn pod_id(pod: &LeanPod) -> String {

@@ -16,6 +16,8 @@ pub(super) struct JobRow {
     stamp: Stamp,
     /// Its uid.
     pub(super) instance: String,
+    /// Its resourceVersion, which grows with every change of anything on the member.
+    pub(super) version: u64,
     /// Counts the changes of its spec, from 1.
     pub(super) generation: i64,
     replicas: i64,
@@ -24,7 +26,7 @@ pub(super) struct JobRow {
     failed: i64,
     failed_indexes: i64,
     /// Pods that run or are on their way out, as the Job controller counted them last.
-    counted: i64,
+    pub(super) counted: i64,
     suspended: bool,
     /// The Job controller has seen that it is suspended, and deleted what there was.
     held: bool,
@@ -65,6 +67,7 @@ pub(super) fn trim(job: &Job) -> Option<JobRow> {
     Some(JobRow {
         stamp,
         instance: job.metadata.uid.clone().unwrap_or_default(),
+        version: version(job.metadata.resource_version.as_deref()),
         generation: job.metadata.generation.unwrap_or(0),
         replicas: i64::from(spec.completions.unwrap_or(1)),
         succeeded: count(status.succeeded),
@@ -78,6 +81,12 @@ pub(super) fn trim(job: &Job) -> Option<JobRow> {
         deleting: job.metadata.deletion_timestamp.is_some(),
         end: end(&status),
     })
+}
+
+/// A resourceVersion as a number, by which changes of pods and of Jobs can be put in order: both are kept in one store.
+/// What is no number comes before everything.
+pub(super) fn version(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Reason and message of the condition, when it is True.
@@ -98,24 +107,63 @@ pub(super) fn end(status: &JobStatus) -> Option<End> {
     }
 }
 
-/// Whether nothing of it runs, nor will before it is changed.
-pub(super) fn is_at_rest<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> bool {
-    job.suspended && active(job, pods) == 0
+/// What is remembered of the pods of a Job, and up to which version pods were heard of at all.
+#[derive(Clone, Copy)]
+pub(super) struct Memory<'p> {
+    pub(super) past: &'p Past,
+    pub(super) heard_to: u64,
+}
+
+impl Memory<'_> {
+    /// Whether pods of `job` are still to be heard of that it shows as gone.
+    fn is_behind(self, job: &JobRow) -> bool {
+        job.suspended && self.past.unheard() > 0 && self.heard_to < job.version
+    }
+
+    fn started(self, job: &JobRow) -> Started {
+        let missed = job.suspended && self.past.unheard() > 0 && !self.is_behind(job);
+        self.past
+            .started
+            .or(if missed { Started::Unknown } else { Started::No })
+    }
+}
+
+/// How it is with the rest of a Job that is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Something of it runs, or may.
+    No,
+    /// As `No`, until pods are heard of up to the Job's version: it is not told again by itself.
+    Behind,
+    /// Nothing of it runs, nor will before it is changed.
+    Yes,
+}
+
+/// Whether nothing of `job` is left that runs or may run.
+pub(super) fn rest<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>, memory: Memory<'_>) -> Rest {
+    match (memory.is_behind(job), active(job, pods, memory)) {
+        (true, _) => Rest::Behind,
+        (false, 0) if job.suspended => Rest::Yes,
+        (false, _) => Rest::No,
+    }
 }
 
 /// Pods that take room, also those on their way out. Of a Job that is held back, those too that we have not heard of: as
 /// its controller counts them, or while it may still create some, every replica that has not ended.
-fn active<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> i64 {
+fn active<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>, memory: Memory<'_>) -> i64 {
     let present = number(pods.filter(|pod| pod.takes_room()));
     if !job.suspended || job.deleting || job.end.is_some() {
         return present;
     }
-    let unheard = if job.may_create_pods() {
-        job.replicas - job.succeeded
+    if job.may_create_pods() {
+        return present.max(job.replicas - job.succeeded);
+    }
+    let unheard = if memory.is_behind(job) {
+        memory.past.unheard()
     } else {
-        job.counted
+        0
     };
-    present.max(unheard)
+    job.counted.max(present + unheard)
 }
 
 fn number<T>(of: impl Iterator<Item = T>) -> i64 {
@@ -128,7 +176,7 @@ pub(super) fn observe<'p>(
     key: &ShareKey,
     job: &JobRow,
     pods: impl Iterator<Item = &'p Pod> + Clone,
-    past: &Past,
+    memory: Memory<'_>,
     create_failure: Option<&Trouble>,
 ) -> Observation {
     let in_phase = |wanted: Phase| {
@@ -141,7 +189,7 @@ pub(super) fn observe<'p>(
         indexes.dedup();
         number(indexes.iter())
     };
-    let done = done(job, pods.clone(), past);
+    let done = done(job, pods.clone(), memory.past);
     let succeeded = job.succeeded.max(done.count()).min(job.replicas);
     let left = job.replicas - succeeded;
     let failed = if matches!(job.end, Some(End::Failed(_))) {
@@ -173,9 +221,11 @@ pub(super) fn observe<'p>(
             failed,
         },
         settled,
-        started: past.started.or(if started { Started::Yes } else { Started::No }),
+        started: memory
+            .started(job)
+            .or(if started { Started::Yes } else { Started::No }),
         done,
-        active: active(job, pods.clone()),
+        active: active(job, pods.clone(), memory),
         suspended: job.suspended,
         tombstone: job.tombstone,
         deleting: job.deleting,
@@ -288,7 +338,10 @@ mod tests {
             },
             job,
             pods.iter(),
-            &Past::default(),
+            Memory {
+                past: &Past::default(),
+                heard_to: 0,
+            },
             None,
         )
     }

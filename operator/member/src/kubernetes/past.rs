@@ -1,5 +1,5 @@
-//! What is remembered of a Job's pods when they are gone: whether one has started, which indexes succeeded. Pure; fed by
-//! `cache`, read by `observe`.
+//! What is remembered of a Job's pods when they are gone: whether one has started, which indexes succeeded, how many
+//! there were. Pure; fed by `cache`, read by `observe`.
 //!
 //! While a Job runs, each pod that ends is counted in its status, by a finalizer. A Job that is suspended has its pods
 //! deleted uncounted: what they have done shows in their last state alone, and only to who was watching then.
@@ -22,9 +22,29 @@ pub(super) struct Past {
     sighted: bool,
     /// The generation of the Job in which nothing of it was left to run.
     at_rest: Option<i64>,
+    /// Pods heard of since it was last at rest.
+    seen: i64,
+    /// The most pods that the Job controller has counted at one time since then.
+    counted: i64,
 }
 
 impl Past {
+    /// A pod is heard of for the first time.
+    pub(super) fn came(&mut self) {
+        self.seen += 1;
+    }
+
+    /// The Job says so of itself.
+    pub(super) fn told(&mut self, job: &JobRow) {
+        self.counted = self.counted.max(job.counted);
+    }
+
+    /// Pods that the Job controller has counted and that were not heard of. The two are watched separately, and one watch
+    /// may run ahead of the other: a Job can show that nothing is left of pods whose start is still to be told.
+    pub(super) fn unheard(&self) -> i64 {
+        (self.counted - self.seen).max(0)
+    }
+
     /// A pod is as `pod`.
     pub(super) fn present(&mut self, pod: &Pod) {
         let started = if pod.started { Started::Yes } else { Started::No };
@@ -73,8 +93,13 @@ impl Past {
         self.sighted = false;
     }
 
-    /// Nothing is left of `job` that runs or may run: whatever happens next, it begins with a change of the Job.
+    /// Nothing is left of `job` that runs or may run: whatever happens next, it begins with a change of the Job. Who is
+    /// unheard of by now never will be.
     pub(super) fn rest(&mut self, job: &JobRow) {
+        if self.unheard() > 0 {
+            self.started = self.started.or(Started::Unknown);
+        }
         self.at_rest = Some(job.generation);
+        (self.seen, self.counted) = (0, 0);
     }
 }

@@ -382,3 +382,62 @@ fn a_replica_that_is_heard_of_before_its_job_is_remembered() {
     cache.hear_of_job(Event::Apply(job(false, 1, json!({}))));
     assert_eq!(cache.seen().started, Started::Yes);
 }
+
+fn at<K: kube::Resource>(version: &str, mut object: K) -> K {
+    object.meta_mut().resource_version = Some(version.into());
+    object
+}
+
+/// A Job that ran a replica and was suspended, of which no pod has been heard yet.
+fn ahead_of_its_pods() -> Cache {
+    let mut cache = synced(vec![]);
+    let terminating = json!({"conditions": [{"type": "Suspended", "status": "True"}], "terminating": 1});
+    for job in [
+        at("10", job(false, 1, json!({}))),
+        at("20", job(false, 1, json!({"active": 1}))),
+        at("30", job(true, 2, json!({"active": 1}))),
+        at("40", job(true, 2, terminating)),
+        at("50", job(true, 2, held())),
+    ] {
+        cache.hear_of_job(Event::Apply(job));
+    }
+    cache
+}
+
+#[test]
+fn a_job_is_not_at_rest_while_pods_that_it_had_are_still_to_be_heard_of() {
+    let mut cache = ahead_of_its_pods();
+    assert_eq!(cache.seen().active, 1, "one was counted and is not heard of");
+    cache.hear_of_pod(Event::Apply(at("15", unscheduled())));
+    assert_eq!(cache.seen().active, 1);
+    let ran = at("45", replica(Some("a"), "Running", running()));
+    cache.hear_of_pod(Event::Delete(ran));
+    let seen = cache.seen();
+    assert_eq!((seen.active, seen.started), (0, Started::Yes));
+}
+
+#[test]
+fn pods_that_were_never_heard_of_leave_it_unknown() {
+    let mut cache = ahead_of_its_pods();
+    assert_eq!(cache.seen().active, 1);
+    cache.hear_of_pod(Event::Apply(at("49", pod("p", Some("a"), "Running", None))));
+    assert_eq!(free_cpu(cache.drain()), Some(1500), "only the node has changed");
+    // Another pod's change tells that everything before it has been told.
+    cache.hear_of_pod(Event::Apply(at("60", pod("q", Some("a"), "Running", None))));
+    let seen = cache.seen();
+    assert_eq!((seen.active, seen.started), (0, Started::Unknown));
+    cache.hear_of_job(Event::Apply(at("70", job(true, 2, held()))));
+    let seen = cache.seen();
+    assert_eq!((seen.active, seen.started), (0, Started::Unknown));
+}
+
+#[test]
+fn what_was_counted_before_a_relist_and_is_not_listed_leaves_it_unknown() {
+    let mut cache = synced(vec![]);
+    let running = at("20", job(false, 1, json!({"active": 1})));
+    cache.hear_of_job(Event::Apply(running));
+    cache.list_pods(vec![at("45", pod("p", Some("a"), "Running", None))]);
+    cache.hear_of_job(Event::Apply(at("40", job(true, 2, held()))));
+    let seen = cache.seen();
+    assert_eq!((seen.active, seen.started), (0, Started::Unknown));
+}
