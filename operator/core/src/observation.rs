@@ -95,10 +95,6 @@ pub struct Trouble {
 }
 
 /// Something a member has.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived: a box for each share would cost more than the room it saves"
-)]
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,

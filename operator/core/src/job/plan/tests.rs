@@ -53,23 +53,7 @@ fn facts(text: &str) -> Facts {
                     message: "words".into(),
                 });
             }
-            "placed" => {
-                facts.replicas = amounts(rest).iter().map(|(_, count)| count).sum();
-                let mut placement = Placement::of_all(1, &amounts(rest));
-                placement
-                    .shares
-                    .iter_mut()
-                    .for_each(|share| share.bound = Some(900));
-                facts.placement = Some(placement);
-                facts.revision = 1;
-                facts.start = Some(900);
-                facts.runs = vec![Run {
-                    id: String::new(),
-                    outcome: "Running".into(),
-                    start: Some(900),
-                    completion: None,
-                }];
-            }
+            "placed" => place(&mut facts, &amounts(rest)),
             "run" => facts.run = rest.into(),
             "gang" => facts.gang = true,
             "tries" => facts.limit = number(),
@@ -117,6 +101,25 @@ fn facts(text: &str) -> Facts {
         }
     }
     facts
+}
+
+/// The job is placed so, and all its replicas have a place.
+fn place(facts: &mut Facts, parts: &[(String, i64)]) {
+    facts.replicas = parts.iter().map(|(_, count)| count).sum();
+    let mut placement = Placement::of_all(1, parts);
+    placement
+        .shares
+        .iter_mut()
+        .for_each(|share| share.bound = Some(900));
+    facts.placement = Some(placement);
+    facts.revision = 1;
+    facts.start = Some(900);
+    facts.runs = vec![Run {
+        id: String::new(),
+        outcome: "Running".into(),
+        start: Some(900),
+        completion: None,
+    }];
 }
 
 /// What members say: `a synced`, `a silent`, `a lost`, `a has 1-0 running`, `seen 1-0`, `unseen a`, `refused 1-0`.
