@@ -54,7 +54,7 @@ pub fn run<T: Clone + std::fmt::Debug>(
         if over {
             break;
         }
-        let input = mutate(&mut dice, dice_one(&pool, round));
+        let input = mutate(&mut dice, by_turns(&pool, round));
         let _case = Case { seed, input: &input };
         if check(&input) {
             interesting += 1;
@@ -78,7 +78,7 @@ pub fn run<T: Clone + std::fmt::Debug>(
 }
 
 /// The pool by turns, so that the first inputs are never forgotten.
-fn dice_one<T>(pool: &[T], round: u64) -> &T {
+fn by_turns<T>(pool: &[T], round: u64) -> &T {
     let size = u64::try_from(pool.len()).expect("64 bits");
     &pool[usize::try_from(round % size).expect("64 bits")]
 }
