@@ -52,12 +52,16 @@ pub(super) async fn a_create_that_was_frozen_on_its_way_runs_into_the_tombstone(
     second.discard().await?;
 
     member.network(Network::Pass).await?;
-    wait::until("the frozen create to be refused", SOON, async || {
+    let answers = wait::until("the answer to the frozen create", SOON, async || {
         let codes = creates(&sky, &mark, &object)?;
-        ensure!(codes == [201, 409], "creates of {object} were answered {codes:?}");
-        Ok(())
+        ensure!(codes.len() == 2, "creates of {object} were answered {codes:?}");
+        Ok(codes)
     })
     .await?;
+    ensure!(
+        answers == [201, 409],
+        "creates of {object} were answered {answers:?}"
+    );
     // The first operator goes on with what it knew. When it has served another job there, it has caught up.
     first.cont()?;
     host.kubectl(&["delete", "fpol", "elsewhere"]).await?;

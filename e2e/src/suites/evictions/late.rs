@@ -12,6 +12,9 @@ use crate::suites::jobs::{CLOUD, ONPREM, UNTIL_STOPPED, on, shared};
 use crate::suites::sky::{self, SOON, Sky, message, summary};
 use crate::wait;
 
+/// Seconds in which a share is to start: enough for a pod that has room, also on a machine that is busy.
+const PATIENCE: u32 = 10;
+
 /// A pod that fills the node of a member, put there past its scheduler.
 const OCCUPANT: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: occupant}\nspec:\n  \
     nodeName: mluo-onprem-node-0\n  terminationGracePeriodSeconds: 0\n  containers:\n  \
@@ -29,7 +32,7 @@ pub(super) async fn room_taken_from_outside_after_the_bind_sends_the_share_elsew
     scheduler.stop()?;
     let spec = json!({
         "replicas": 2, "template": ledger.template("true"), "placement": on(&[ONPREM, CLOUD]),
-        "pendingTimeoutSeconds": 4,
+        "pendingTimeoutSeconds": PATIENCE,
     });
     sky.create("squeezed", spec).await?;
     on_no_node(&sky, "squeezed", 2).await?;
@@ -50,7 +53,9 @@ pub(super) async fn room_taken_from_outside_after_the_bind_sends_the_share_elsew
     ensure!(
         (eviction.cluster.as_str(), eviction.replicas, eviction.attempt) == (ONPREM, 2, 1)
             && eviction.reason == "PendingTimeout"
-            && words.starts_with("no replica started within 4 s: Unschedulable: ")
+            && words.starts_with(&format!(
+                "no replica started within {PATIENCE} s: Unschedulable: "
+            ))
             && words.contains("Insufficient cpu"),
         "{eviction:?}"
     );
@@ -108,7 +113,7 @@ pub(super) async fn a_replica_that_starts_while_it_is_held_back_is_a_failed_try_
     let spec = |limit: u32| {
         json!({
             "template": ledger.template(&script), "placement": on(&[ONPREM, CLOUD]), "backoffLimit": limit,
-            "pendingTimeoutSeconds": 5,
+            "pendingTimeoutSeconds": PATIENCE,
         })
     };
     scheduler.stop()?;
@@ -132,10 +137,10 @@ pub(super) async fn a_replica_that_starts_while_it_is_held_back_is_a_failed_try_
     let job = sky
         .until_true(names[1], "Failed", "InterruptedByEviction")
         .await?;
+    let words = message(&job, "Failed");
+    let begin = format!("on mluo-onprem: evicted (PendingTimeout: no replica started within {PATIENCE} s");
     ensure!(
-        message(&job, "Failed")
-            .starts_with("on mluo-onprem: evicted (PendingTimeout: no replica started within 5 s")
-            && message(&job, "Failed").ends_with("backoffLimit 0 leaves no other try"),
+        words.starts_with(&begin) && words.ends_with("backoffLimit 0 leaves no other try"),
         "{}",
         sky::describe(&job)
     );
