@@ -25,6 +25,8 @@ struct Remaining {
     unfinished: BTreeSet<String>,
     /// Objects of SkyJobs that have ended.
     over: Vec<ShareKey>,
+    /// Tombstones of shares that have moved.
+    tombstones: usize,
     /// Objects that no SkyJob accounts for, as namespace/name: nobody can say whether they may go.
     unaccounted: BTreeSet<String>,
     /// Whether a SkyJob, ended or not, was ever placed there.
@@ -33,7 +35,8 @@ struct Remaining {
 
 impl Remaining {
     fn is_empty(&self) -> bool {
-        self.unfinished.is_empty() && self.over.is_empty() && self.unaccounted.is_empty()
+        let tombstones = self.tombstones > 0;
+        self.unfinished.is_empty() && self.over.is_empty() && self.unaccounted.is_empty() && !tombstones
     }
 }
 
@@ -93,6 +96,12 @@ fn describe(remaining: &Remaining, silent: bool) -> String {
             "no SkyJob accounts for {objects}: delete them there, or annotate {label}=true"
         ));
     }
+    if remaining.tombstones > 0 {
+        words.push(format!(
+            "the names of {} shares that have left are kept for two minutes",
+            remaining.tombstones
+        ));
+    }
     if !remaining.over.is_empty() {
         words.push(format!(
             "{} finished shares are being removed",
@@ -138,16 +147,18 @@ fn remaining(context: &Context, name: &str) -> Remaining {
     }
     let each = |view: &View| {
         view.shares()
-            .map(|share| (share.stamp.clone(), share.key.clone()))
+            .map(|share| (share.stamp.clone(), share.key.clone(), share.tombstone.is_some()))
             .collect()
     };
-    let shares: Vec<(Stamp, ShareKey)> = context.fleet.read(name, each).unwrap_or_default();
-    for (stamp, key) in shares {
+    let shares: Vec<(Stamp, ShareKey, bool)> = context.fleet.read(name, each).unwrap_or_default();
+    for (stamp, key, tombstone) in shares {
         let job = context
             .jobs
             .get(&ObjectRef::new(&stamp.name).within(&stamp.namespace));
         match job.as_ref().and_then(|guard| guard.0.as_ref().ok()) {
             Some(job) if has_ended(job) => remaining.over.push(key),
+            // What may still run of it is told by its placement.
+            Some(_) if tombstone => remaining.tombstones += 1,
             Some(job) => {
                 remaining.unfinished.insert(full_name(job));
             }

@@ -96,20 +96,29 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
             );
         }
     }
-    if complete == placement.shares.len() && placement.missing(facts.replicas).is_empty() {
+    let all = placement.missing(facts.replicas).is_empty() && !placement.shares.is_empty();
+    if all && complete == placement.shares.len() {
         return Some(Ending::Complete);
     }
+    overdue(facts, members, placement, now)
+}
+
+/// Failed, when the job is overdue at `now`.
+pub(super) fn overdue(
+    facts: &Facts,
+    members: &Members,
+    placement: &Placement,
+    now: Seconds,
+) -> Option<Ending> {
     // A member that has not spoken may hold the result: its silence is no lateness, until it is lost.
-    let overdue = overdue_at(facts).is_some_and(|at| now >= at) && !is_unheard(facts, members, placement);
+    let is_late = overdue_at(facts).is_some_and(|at| now >= at) && !is_unheard(facts, members, placement);
     let seconds = facts.deadline.unwrap_or_default();
-    if overdue {
-        failed(
-            "DeadlineExceeded",
-            format!("not done within activeDeadlineSeconds ({seconds})"),
-        )
-    } else {
-        None
-    }
+    is_late.then(|| {
+        Ending::Failed(Trouble {
+            reason: "DeadlineExceeded".into(),
+            message: format!("not done within activeDeadlineSeconds ({seconds})"),
+        })
+    })
 }
 
 /// Whether a share that is not known to be complete is on a member that is silent and not lost.

@@ -4,7 +4,7 @@
 use super::ask::next_cluster;
 use super::evict::{progress, tombstones};
 use super::facts::{Facts, Members, Reach, Run, push_run};
-use super::finish::{Ending, completed, judge, observed, overdue_at, vanished};
+use super::finish::{Ending, completed, judge, observed, overdue, overdue_at, vanished};
 use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
@@ -138,6 +138,15 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
         shares: Vec::new(),
         unplaced: facts.unplaced.clone(),
     };
+    // Evicted before, and out of time while it waits.
+    let late = overdue(facts, members, &placement, now).filter(|_| facts.refused.is_none());
+    if let Some(ending) = late {
+        return Plan {
+            steps,
+            status: Some(placed(facts, members, &placement, Some(&ending), None, now)),
+            ..Plan::default()
+        };
+    }
     if let Some(next) = answer
         .filter(|_| queue)
         .and_then(|answer| bind(facts, &placement, answer, now))
@@ -153,7 +162,7 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
         steps,
         queue,
         status: known.then(|| unplaced(facts, answer)),
-        wake: next_cluster(facts, now),
+        wake: next_cluster(facts, now).into_iter().chain(overdue_at(facts)).min(),
         ..Plan::default()
     }
 }

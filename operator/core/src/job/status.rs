@@ -153,6 +153,8 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
         }),
         evictions: facts.evictions.clone(),
         cool_downs: facts.cool_downs.clone(),
+        // A deadline counts from the first start, also while evicted replicas wait.
+        start: facts.start,
         ..Status::default()
     };
     let (phase, conditions) = if let Some(refused) = &facts.refused {
@@ -205,6 +207,9 @@ fn scheduled(
     ending: Option<&Ending>,
     answer: Option<&Decision>,
 ) -> Condition {
+    if placement.shares.is_empty() {
+        return condition("Scheduled", false, "Evicted", "no replica had a place at the end");
+    }
     let where_to = format!("placed on {}", placement.summary());
     if missing == 0 || ending.is_some() {
         return condition("Scheduled", true, "Placed", &where_to);

@@ -290,3 +290,28 @@ fn a_tombstone_keeps_its_name_for_two_minutes() {
     assert!(!at(1069).contains("withdraw"), "{}", at(1069));
     assert!(at(1070).contains("withdraw object-1-0 from a"), "{}", at(1070));
 }
+
+#[test]
+fn the_deadline_counts_from_the_first_start_also_while_evicted_replicas_wait() {
+    let mut known = facts("placed a:2, tries 1, evicting 1-0 FilterPolicy, deadline 200");
+    let gone = members("a synced, a has 1-0 buried");
+    let evicted = plan(&known, &gone, None, NOW).status.expect("a status");
+    assert_eq!((evicted.phase, evicted.start), (Phase::Queued, Some(900)));
+    known.unplaced = evicted.placement.expect("ranks that wait").unplaced;
+    known.placement = None;
+    assert_eq!(render(&plan(&known, &gone, None, NOW)), "queue; wake at 1070");
+    let late = plan(&known, &Members::default(), answer("placed b:2").as_ref(), 1100);
+    assert_eq!(render(&late), "Failed Failed=DeadlineExceeded Stalled=DeadlineExceeded");
+}
+
+#[test]
+fn a_job_that_lost_every_share_is_not_complete_whatever_its_spec_says_now() {
+    let mut known = facts("placed a:2, tries 1, evicting 1-0 FilterPolicy, refused");
+    known.replicas = 0;
+    let gone = members("a synced, a has 1-0 buried");
+    let planned = plan(&known, &gone, None, NOW).status.expect("a status");
+    assert_eq!(planned.phase, Phase::Invalid);
+    known.placement = None;
+    let planned = plan(&known, &gone, None, NOW).status.expect("a status");
+    assert_eq!(planned.phase, Phase::Invalid);
+}
