@@ -34,6 +34,7 @@ pub struct Placement {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.matchLabels) && has(self.match_labels))").message("matchLabels and match_labels are two spellings of one field: keep one"))]
 #[x_kube(validation = Rule::new("!(has(self.matchExpressions) && has(self.match_expressions))").message("matchExpressions and match_expressions are two spellings of one field: keep one"))]
+#[x_kube(validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0) || (has(self.match_labels) && size(self.match_labels) > 0) || (has(self.match_expressions) && size(self.match_expressions) > 0)").message("a criterion without labels and expressions holds for every cluster: add matchLabels or matchExpressions, or remove it"))]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementFilter {
     /// A name for messages.
@@ -62,6 +63,7 @@ pub struct PlacementFilter {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.matchLabels) && has(self.match_labels))").message("matchLabels and match_labels are two spellings of one field: keep one"))]
 #[x_kube(validation = Rule::new("!(has(self.matchExpressions) && has(self.match_expressions))").message("matchExpressions and match_expressions are two spellings of one field: keep one"))]
+#[x_kube(validation = Rule::new("(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0) || (has(self.match_labels) && size(self.match_labels) > 0) || (has(self.match_expressions) && size(self.match_expressions) > 0)").message("a criterion without labels and expressions holds for every cluster: add matchLabels or matchExpressions, or remove it"))]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementPreference {
     /// A name for messages.
