@@ -25,6 +25,8 @@ pub struct Rules {
     namespaces: Store<DeserializeGuard<SkyNamespace>>,
     parsed: Mutex<Option<Arc<Snapshot>>>,
     standings: Mutex<HashMap<String, Standing>>,
+    /// Generation and labels of each policy and namespace, by uid.
+    spoken: Mutex<HashMap<String, (Option<i64>, Labels)>>,
 }
 
 impl Rules {
@@ -41,6 +43,7 @@ impl Rules {
             namespaces,
             parsed: Mutex::default(),
             standings: Mutex::default(),
+            spoken: Mutex::default(),
         })
     }
 
@@ -58,6 +61,15 @@ impl Rules {
         let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
         let before = standings.insert(now.name.to_string(), standing.clone());
         before != Some(standing)
+    }
+
+    /// Whether the spec of this rule is another than the last time it was asked: a change of its status concerns nobody.
+    /// One that is deleted forbids nothing that it did not forbid before.
+    #[must_use]
+    pub fn has_spoken(&self, rule: &impl ResourceExt) -> bool {
+        let said = (rule.meta().generation, rule.labels().clone());
+        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        spoken.insert(rule.uid().unwrap_or_default(), said.clone()) != Some(said)
     }
 
     /// The rules: clusters have neither room nor health.

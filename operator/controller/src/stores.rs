@@ -124,7 +124,11 @@ impl Stores {
         concerned: &Concerned,
     ) -> impl Fn(Option<&DeserializeGuard<FilterPolicy>>) + Send + Sync + 'static {
         let look = self.look_at_placed(concerned);
-        move |guard| look(guard.and_then(|guard| guard.namespace()))
+        let rules = self.rules.clone();
+        move |guard| {
+            let news = guard.is_none_or(|guard| rules.has_spoken(guard));
+            look(guard.and_then(|guard| guard.namespace()).filter(|_| news));
+        }
     }
 
     fn at_namespace(
@@ -132,7 +136,11 @@ impl Stores {
         concerned: &Concerned,
     ) -> impl Fn(Option<&DeserializeGuard<SkyNamespace>>) + Send + Sync + 'static {
         let look = self.look_at_placed(concerned);
-        move |guard| look(guard.map(|guard| guard.name_any()))
+        let rules = self.rules.clone();
+        move |guard| {
+            let news = guard.is_none_or(|guard| rules.has_spoken(guard));
+            look(guard.map(|guard| guard.name_any()).filter(|_| news));
+        }
     }
 
     /// A rule of this namespace has changed: has every unfinished SkyJob there looked at that has a place.
@@ -142,7 +150,7 @@ impl Stores {
         move |namespace| {
             rules.changed();
             concerned.board.wake();
-            if !live.load(Ordering::Relaxed) {
+            if namespace.is_none() || !live.load(Ordering::Relaxed) {
                 return;
             }
             for guard in jobs.state() {

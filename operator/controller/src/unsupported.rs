@@ -1,4 +1,4 @@
-//! Says of the kinds whose behaviour is not there yet that nothing is done about them, instead of leaving them silent.
+//! Says of the kinds whose behaviour is not there yet what is not done about them, instead of leaving them silent.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use crate::host;
 pub trait NotYet:
     Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync
 {
+    /// What is done about such an object all the same.
+    const DONE: &'static str = "nothing is done about this object";
     /// Its objects, where this one lives.
     fn api(&self, client: Client) -> Api<Self>;
     /// Its generation and conditions, to be set.
@@ -45,6 +47,9 @@ impl NotYet for SkyDeployment {
 }
 
 impl NotYet for SkyNamespace {
+    const DONE: &'static str =
+        "it restricts where workloads of this namespace are placed, but creates no namespace";
+
     fn api(&self, client: Client) -> Api<Self> {
         Api::all(client)
     }
@@ -62,10 +67,7 @@ impl NotYet for SkyNamespace {
 pub async fn reconcile<K: NotYet>(object: Arc<K>, client: Arc<Client>) -> Result<Action, kube::Error> {
     let mut next = K::clone(&object);
     let generation = next.meta().generation.unwrap_or(0);
-    let words = format!(
-        "{} is not supported yet: nothing is done about this object",
-        K::kind(&())
-    );
+    let words = format!("{} is not supported yet: {}", K::kind(&()), K::DONE);
     let (observed, conditions) = next.report();
     if *observed == Some(generation) {
         return Ok(Action::await_change());

@@ -178,7 +178,7 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         suspend: job.spec.suspend.unwrap_or(false),
         run: present_run(job),
         runs: stored.runs.iter().map(status::run).collect(),
-        replicas: parsed.map_or(0, |parsed| parsed.workload.replicas),
+        replicas: begun(&stored).unwrap_or_else(|| parsed.map_or(0, |parsed| parsed.workload.replicas)),
         deadline: job.spec.active_deadline_seconds,
         ttl: job.spec.ttl_seconds_after_finished,
         revision: stored
@@ -204,6 +204,18 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         finished: finished(&stored),
         recorded,
     }
+}
+
+/// Replicas of the run that has a place, or ranks that wait for one again: as many as it began with, whatever the spec
+/// says by now.
+fn begun(stored: &sky_crds::SkyJobStatus) -> Option<i64> {
+    let placement = stored.placement.as_ref()?;
+    let has_ranks = !placement.shares.is_empty() || !placement.unplaced.is_empty();
+    let totals = stored
+        .totals
+        .as_ref()
+        .filter(|totals| has_ranks && totals.replicas > 0)?;
+    Some(totals.replicas)
 }
 
 /// Whether the record of `job` says that it is Complete or Failed.

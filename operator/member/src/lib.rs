@@ -41,15 +41,16 @@ pub trait Member: Send + Sync + fmt::Debug {
     /// Makes it so: created when absent, left alone when it is as wanted, updated otherwise.
     ///
     /// # Errors
-    /// `Conflict` when something foreign has the name, or a tombstone, which is never changed; `Rejected` when the member
-    /// refuses it as it is.
+    /// `Conflict` when something foreign has the name, or a tombstone, which is never changed; `Throttled` when it was
+    /// changed or deleted meanwhile; `Rejected` when the member refuses it as it is.
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError>;
 
     /// Begins to take a share away, as `how` says. What has become of it is said by events: gone, or held back with
     /// nothing active any more, and then whether a replica has started before it could be stopped.
     ///
     /// # Errors
-    /// `Conflict` when the object is not ours, and for a tombstone when it is of another share or still on its way out.
+    /// `Conflict` when the object is not ours, and for a tombstone when it is of another share; `Throttled` when it is
+    /// still on its way out.
     async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError>;
 
     /// What happens there, from now on: first a Reset, or Lost when there is no answer. Never ends.

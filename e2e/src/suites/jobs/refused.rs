@@ -24,6 +24,43 @@ pub(super) async fn a_field_without_behaviour_is_refused_in_words(context: &Cont
     sky.delete("too-early").await
 }
 
+pub(super) async fn what_no_schema_can_know_is_refused_by_the_operator_in_words(
+    context: &Context,
+) -> Result<()> {
+    let sky = shared(context).await?;
+    let asked = [
+        (
+            "absurd",
+            json!({"resources": {"memory": "99999999Ei"}}),
+            "spec.resources.memory: ",
+        ),
+        (
+            "unknown",
+            json!({"resources": {"ram": 1}}),
+            "spec.resources.ram: is neither cpu, memory, gpu",
+        ),
+        (
+            "twice",
+            json!({"resources": {"cpu": 1, "cpus": 1}}),
+            "spec.resources: cpu and cpus are the same resource",
+        ),
+        (
+            "wide",
+            json!({"placement": {"spread": {"minClusters": 2}}}),
+            "spec.placement.spread.minClusters: 2 clusters cannot be used by 1 replicas",
+        ),
+    ];
+    for (name, fields, says) in asked {
+        sky.create(name, with(simulated("1s"), fields)).await?;
+        let job = sky.until_true(name, "Stalled", "InvalidSpec").await?;
+        let words = message(&job, "Stalled");
+        ensure!(words.starts_with(says), "{name} says {words:?}");
+        nowhere(&sky, name).await?;
+        sky.delete(name).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn kinds_without_behaviour_say_so(context: &Context) -> Result<()> {
     let host = shared(context).await?.lab.host()?;
     host.apply(
@@ -31,18 +68,26 @@ pub(super) async fn kinds_without_behaviour_say_so(context: &Context) -> Result<
          ---\napiVersion: skymanager.io/v1alpha1\nkind: SkyNamespace\nmetadata: {name: team-b}\nspec: {}\n",
     )
     .await?;
-    for (object, kind) in [
-        ("skydeployment/web", "SkyDeployment"),
-        ("skynamespace/team-b", "SkyNamespace"),
+    for (object, says) in [
+        (
+            "skydeployment/web",
+            "SkyDeployment is not supported yet: nothing is done about this object",
+        ),
+        (
+            "skynamespace/team-b",
+            "SkyNamespace is not supported yet: it restricts where workloads of this namespace are placed, but creates no \
+             namespace",
+        ),
     ] {
         host.kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", object])
             .await?;
         let path = "jsonpath={.status.conditions[?(@.type=='Stalled')].reason}: \
                     {.status.conditions[?(@.type=='Stalled')].message}";
         let words = host.kubectl(&["get", object, "-o", path]).await?;
-        let expected =
-            format!("NotSupported: {kind} is not supported yet: nothing is done about this object");
-        ensure!(words == expected, "{object} says {words:?}");
+        ensure!(
+            words == format!("NotSupported: {says}"),
+            "{object} says {words:?}"
+        );
         host.kubectl(&["delete", object, "--timeout=30s"]).await?;
     }
     Ok(())

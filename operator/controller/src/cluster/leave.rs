@@ -176,7 +176,7 @@ fn remaining(context: &Context, name: &str) -> Remaining {
 fn is_placed_on(job: &SkyJob, cluster: &str) -> bool {
     let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
     let mut shares = placement.into_iter().flat_map(|placement| &placement.shares);
-    shares.any(|share| share.cluster == cluster)
+    shares.any(|share| share.cluster == cluster && share.complete != Some(true))
 }
 
 async fn let_go(

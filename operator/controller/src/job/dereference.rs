@@ -96,12 +96,11 @@ fn forbidden(context: &Context, facts: &Facts, workload: Option<&Workload>) -> B
 }
 
 /// Whether a share of another uid is this SkyJob's own: the host was restored from a backup, which gives new uids. It
-/// is of equal name, run and spec, and the record is lost or names just this share.
+/// is of equal name, run and spec, and the record is lost or names just this share. Of another spec it is another job's.
 fn is_adoptable(facts: &Facts, cluster: &str, share: &Observation) -> bool {
-    match &facts.placement {
-        Some(placement) => names(placement, cluster, share),
-        None => share.stamp.run == facts.run && share.stamp.spec_hash == facts.spec_hash,
-    }
+    let alike = share.stamp.run == facts.run && share.stamp.spec_hash == facts.spec_hash;
+    let named = |placement: &Placement| names(placement, cluster, share);
+    alike && facts.placement.as_ref().is_none_or(named)
 }
 
 /// Whether the placement names this share.

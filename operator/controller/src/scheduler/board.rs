@@ -24,8 +24,9 @@ pub struct Waiting {
     pub answer: Option<Arc<Decision>>,
 }
 
-/// Placements by uid that are decided but not yet seen in the host's cache.
-pub(super) type Assumed = BTreeMap<String, (Arc<Workload>, Arc<Decision>)>;
+/// Placements that are decided but not yet seen in the host's cache, by uid and the revision they were decided on. A
+/// workload that is placed in parts may have several.
+pub(super) type Assumed = BTreeMap<(String, i64), (Arc<Workload>, Arc<Decision>)>;
 
 #[derive(Default)]
 struct Slots {
@@ -84,12 +85,13 @@ impl Board {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = workload.uid.clone();
         let waiting = slots.waiting.get(&uid).map(|waiting| &waiting.workload);
-        let assumed = slots.assumed.get(&uid).map(|(workload, _)| workload);
+        let assumed = slots.assumed.get(&(uid.clone(), workload.revision));
+        let assumed = assumed.map(|(workload, _)| workload);
         if waiting.or(assumed).is_some_and(|known| same(known, &workload)) {
             return;
         }
-        // What was decided about an earlier spec is not bound to this one.
-        slots.assumed.remove(&uid);
+        // What was decided about an earlier spec is not bound to this one. What was bound before keeps its room.
+        drop_from(&mut slots.assumed, &uid, workload.revision);
         slots.waiting.insert(
             uid,
             Waiting {
@@ -105,7 +107,8 @@ impl Board {
     #[must_use]
     pub fn answer(&self, workload: &Workload) -> Option<Arc<Decision>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, decision)) = slots.assumed.get(&workload.uid) {
+        let key = (workload.uid.clone(), workload.revision);
+        if let Some((known, decision)) = slots.assumed.get(&key) {
             return same(known, workload).then(|| decision.clone());
         }
         let waiting = slots.waiting.get(&workload.uid)?;
@@ -120,7 +123,7 @@ impl Board {
     pub fn forget(&self, uid: &str, bound: bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = slots.waiting.remove(uid).is_some();
-        let released = !bound && slots.assumed.remove(uid).is_some();
+        let released = !bound && drop_from(&mut slots.assumed, uid, 0);
         drop(slots);
         if waited || released {
             self.wake();
@@ -130,11 +133,13 @@ impl Board {
     /// The workload does not wait any more, and its record says this revision: an answer that was given on just that
     /// record is not going to be bound; one that was bound keeps its room until the host's cache shows it.
     pub fn settle(&self, uid: &str, revision: i64) {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let assumed = slots.assumed.get(uid);
-        let bound = assumed.is_some_and(|(workload, _)| workload.revision < revision);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = slots.waiting.remove(uid).is_some();
+        let released = drop_from(&mut slots.assumed, uid, revision);
         drop(slots);
-        self.forget(uid, bound);
+        if waited || released {
+            self.wake();
+        }
     }
 
     /// One round: decides everything that waits, in order. Answers the jobs whose answer changed.
@@ -175,11 +180,20 @@ impl Board {
                     snapshot.reserve(cluster, &workload.needs, *count);
                 }
                 slots.waiting.remove(&uid);
-                slots.assumed.insert(uid, (workload, decision));
+                slots
+                    .assumed
+                    .insert((uid, workload.revision), (workload, decision));
             }
         }
         answered
     }
+}
+
+/// Drops what was decided about this workload on a record of this revision or a later one; whether there was any.
+fn drop_from(assumed: &mut Assumed, uid: &str, revision: i64) -> bool {
+    let before = assumed.len();
+    assumed.retain(|(id, of), _| id != uid || *of < revision);
+    assumed.len() < before
 }
 
 /// Refusals of this round. Room only shrinks while it goes on, so that what had no place has none for its like either:

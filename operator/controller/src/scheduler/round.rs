@@ -64,11 +64,10 @@ impl Sources {
         self.fleet.spoken().await;
     }
 
-    /// Clusters with all reservations taken. Assumed placements that the host's cache shows by now, and those of jobs
-    /// that are gone, are dropped.
+    /// Clusters with all reservations taken. Assumed placements that the host's cache shows by now are dropped.
     pub(super) fn snapshot(&self, assumed: &mut Assumed) -> Snapshot {
         let bound = self.bound();
-        drop_seen(assumed, &bound);
+        self.drop_bound(assumed);
         let mut promises = self.promises(&bound, assumed);
         let mut snapshot = (*self.rules.read()).clone();
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,11 +86,20 @@ impl Sources {
         snapshot
     }
 
-    /// Drops assumed placements that need no keeping any more.
+    /// Drops assumed placements that the host's cache shows by now: it shows a later one than they were decided on.
     pub(super) fn drop_bound(&self, assumed: &mut Assumed) {
-        if !assumed.is_empty() {
-            drop_seen(assumed, &self.bound());
+        if assumed.is_empty() {
+            return;
         }
+        let mut shown: HashMap<String, i64> = HashMap::new();
+        for guard in self.jobs.state() {
+            let Ok(job) = &guard.0 else { continue };
+            let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+            if let (Some(uid), Some(placement)) = (job.uid(), placement) {
+                shown.insert(uid, placement.revision);
+            }
+        }
+        assumed.retain(|(uid, revision), _| shown.get(uid).copied().unwrap_or(0) <= *revision);
     }
 
     /// Room promised on each cluster, in the order of uids.
@@ -189,12 +197,4 @@ fn settled(view: &View, job: &Bound, share: &str) -> i64 {
     view.shares_of(&job.namespace, &job.name)
         .find(|seen| seen.stamp.share == share)
         .map_or(0, |seen| seen.settled)
-}
-
-/// A placement is seen when the cache shows a later one than it was decided on.
-fn drop_seen(assumed: &mut Assumed, bound: &BTreeMap<String, Bound>) {
-    assumed.retain(|uid, (workload, _)| {
-        let shown = bound.get(uid).map_or(0, |bound| bound.placement.revision);
-        shown <= workload.revision
-    });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::facts::Facts;
 use crate::Seconds;
 use crate::eviction::{self, CoolDown};
-use crate::placement::Placement;
+use crate::placement::{PlacedShare, Placement};
 use crate::workload::Workload;
 
 /// The part of `workload` that is to be placed at `now`; `None` when nothing is, or not now.
@@ -20,7 +20,11 @@ pub fn ask(workload: &Workload, facts: &Facts, now: Seconds) -> Option<Workload>
         shares: Vec::new(),
         unplaced: facts.unplaced.clone(),
     });
-    missing(workload, &placement, &facts.cool_downs, now)
+    let whole = Workload {
+        replicas: facts.replicas,
+        ..workload.clone()
+    };
+    missing(&whole, &placement, &facts.cool_downs, now)
 }
 
 /// The part of `workload` that has no place in `placement`, as the scheduler is asked for it; `None` when all has one,
@@ -37,12 +41,15 @@ pub fn missing(
         return None;
     }
     let mut placed: BTreeMap<String, i64> = BTreeMap::new();
-    for share in placement.shares.iter().filter(|share| share.evicting.is_none()) {
+    let staying = |share: &&PlacedShare| share.evicting.is_none() && !share.complete;
+    for share in placement.shares.iter().filter(staying) {
         *placed.entry(share.cluster.clone()).or_default() += share.replicas;
     }
     // A gang holds together until its first replica starts: then nothing of it stays anywhere, and all of it is placed
     // anew at once, when all of it has gone.
-    let begun = !placed.is_empty() || placement.unplaced.iter().any(|one| one.interruptions > 0);
+    let complete = placement.shares.iter().any(|share| share.complete);
+    let interrupted = placement.unplaced.iter().any(|one| one.interruptions > 0);
+    let begun = !placed.is_empty() || complete || interrupted;
     let gang = workload.gang && !begun;
     if gang && !placement.shares.is_empty() {
         return None;

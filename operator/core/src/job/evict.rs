@@ -12,6 +12,7 @@ use crate::Seconds;
 use crate::eviction::{self, CoolDown, Eviction, TOMBSTONE_SECONDS, reason};
 use crate::observation::{End, Observation, Started, Trouble};
 use crate::placement::{PlacedShare, Placement, Unplaced};
+use crate::ranks::Ranks;
 
 /// Where the evictions of a SkyJob stand.
 pub(super) struct Progress {
@@ -174,6 +175,9 @@ fn carry_on(
     progress: &mut Progress,
 ) {
     let used = share.interruptions.saturating_add(1);
+    let rest = share.ranks.without(&done(members, &share));
+    // Nothing was interrupted where all had succeeded, or where its own user had stopped it.
+    let interrupts = !rest.is_empty() && !(facts.suspend && facts.was_suspended);
     match next(members, &share, why) {
         Next::Wait => progress.placement.shares.push(share),
         Next::Do(step) => {
@@ -194,12 +198,16 @@ fn carry_on(
             progress.failed = Some(interrupted(facts, &share, why));
             progress.placement.shares.push(share);
         }
-        Next::Gone { started } if started && used > facts.limit => {
+        Next::Gone { started } if started && interrupts && used > facts.limit => {
             progress.failed = Some(interrupted(facts, &share, why));
             progress.placement.shares.push(share);
         }
         Next::Gone { started } => {
-            let interruptions = if started { used } else { share.interruptions };
+            let interruptions = if started && interrupts {
+                used
+            } else {
+                share.interruptions
+            };
             take_out(members, &share, why, interruptions, now, progress);
         }
     }
@@ -272,6 +280,12 @@ fn only_if_not_started(why: &Trouble) -> bool {
     why.reason == reason::PENDING_TIMEOUT || why.reason == reason::GANG
 }
 
+/// Ranks of the share that have succeeded, as its member says.
+fn done(members: &Members, share: &PlacedShare) -> Ranks {
+    let seen = observed(members, share);
+    seen.map(|seen| share.ranks.at(&seen.done)).unwrap_or_default()
+}
+
 /// Takes the share out of the placement: what has succeeded stays recorded, the rest waits for a place.
 fn take_out(
     members: &Members,
@@ -281,9 +295,7 @@ fn take_out(
     now: Seconds,
     progress: &mut Progress,
 ) {
-    let done = observed(members, share)
-        .map(|seen| share.ranks.at(&seen.done))
-        .unwrap_or_default();
+    let done = done(members, share);
     let rest = share.ranks.without(&done);
     if !done.is_empty() {
         progress.placement.shares.push(PlacedShare {
@@ -293,6 +305,9 @@ fn take_out(
             evicting: None,
             ..share.clone()
         });
+    }
+    if rest.is_empty() {
+        return;
     }
     let record = Eviction {
         cluster: share.cluster.clone(),
@@ -314,10 +329,20 @@ fn take_out(
 }
 
 /// Tombstones that have kept their names long enough, and when the next one will have.
-pub(super) fn tombstones(members: &Members, now: Seconds) -> (Vec<Step>, Option<Seconds>) {
+pub(super) fn tombstones(facts: &Facts, members: &Members, now: Seconds) -> (Vec<Step>, Option<Seconds>) {
     let (mut steps, mut wake) = (Vec::new(), None);
+    // Until it is recorded that a share has left, what it has done is known from its tombstone alone.
+    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
+    let evicting: Vec<&str> = shares
+        .filter(|share| share.evicting.is_some() && facts.finished.is_none())
+        .map(|share| share.id.as_str())
+        .collect();
     for (cluster, seen) in &members.shares {
         let Some(since) = seen.tombstone else { continue };
+        let silent = members.reach.get(cluster) != Some(&Reach::Synced);
+        if silent || evicting.contains(&seen.stamp.share.as_str()) {
+            continue;
+        }
         let until = since.saturating_add(TOMBSTONE_SECONDS);
         if now < until {
             wake = Some(wake.map_or(until, |at: Seconds| at.min(until)));

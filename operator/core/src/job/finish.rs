@@ -54,7 +54,8 @@ pub(super) fn completed(facts: &Facts, members: &Members, share: &PlacedShare) -
 /// Whether the counts recorded for its cluster are those of `share` alone.
 fn is_alone(facts: &Facts, share: &PlacedShare) -> bool {
     let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
-    shares.filter(|other| other.cluster == share.cluster).count() == 1
+    let mut there = shares.filter(|other| other.cluster == share.cluster);
+    there.next().is_some_and(|other| other.id == share.id) && there.next().is_none()
 }
 
 /// Whether and how the job has ended at `now`.
@@ -70,7 +71,7 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
         // How an eviction ends is judged when it has.
         let end = observed(members, share)
             .and_then(|observation| observation.end.as_ref())
-            .filter(|_| share.evicting.is_none());
+            .filter(|_| share.evicting.is_none() && !share.complete);
         match end {
             Some(End::Failed(trouble)) => {
                 return failed(
@@ -88,7 +89,7 @@ pub(super) fn judge(facts: &Facts, members: &Members, placement: &Placement, now
         if let Some(refusal) = members
             .sent_back
             .get(&share.id)
-            .filter(|refusal| refusal.for_good)
+            .filter(|refusal| refusal.for_good && share.evicting.is_none())
         {
             return failed(
                 &refusal.trouble.reason,

@@ -103,6 +103,7 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
             seen.tombstone.is_none() && (expired || (!finished.complete && seen.end.is_none()))
         };
         return with_tombstones(
+            facts,
             members,
             now,
             Plan {
@@ -115,12 +116,12 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
         None => wait(facts, members, answer, now),
         Some(placement) => run(facts, members, placement, answer, now),
     };
-    with_tombstones(members, now, planned)
+    with_tombstones(facts, members, now, planned)
 }
 
 /// The plan, and tombstones that have kept their names long enough are removed.
-fn with_tombstones(members: &Members, now: Seconds, mut plan: Plan) -> Plan {
-    let (steps, wake) = tombstones(members, now);
+fn with_tombstones(facts: &Facts, members: &Members, now: Seconds, mut plan: Plan) -> Plan {
+    let (steps, wake) = tombstones(facts, members, now);
     plan.steps.extend(steps);
     plan.wake = plan.wake.into_iter().chain(wake).min();
     plan
@@ -128,7 +129,8 @@ fn with_tombstones(members: &Members, now: Seconds, mut plan: Plan) -> Plan {
 
 /// Not placed: queued unless refused or held back. Leftovers of earlier placements are withdrawn.
 fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Seconds) -> Plan {
-    if members.shares.iter().any(|(_, seen)| is_newer(facts, seen)) {
+    let newer = |seen: &Observation| is_newer(facts, seen) && seen.tombstone.is_none();
+    if members.shares.iter().any(|(_, seen)| newer(seen)) {
         return recover(facts, members, now);
     }
     let steps = withdrawals(members, |seen| seen.tombstone.is_none());
@@ -162,7 +164,10 @@ fn wait(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Second
         steps,
         queue,
         status: known.then(|| unplaced(facts, answer)),
-        wake: next_cluster(facts, now).into_iter().chain(overdue_at(facts)).min(),
+        wake: next_cluster(facts, now)
+            .into_iter()
+            .chain(overdue_at(facts))
+            .min(),
         ..Plan::default()
     }
 }
@@ -204,7 +209,7 @@ fn recover(facts: &Facts, members: &Members, now: Seconds) -> Plan {
     let newer = members
         .shares
         .iter()
-        .filter(|(_, seen)| is_newer(facts, seen) && !seen.deleting);
+        .filter(|(_, seen)| is_newer(facts, seen) && !seen.deleting && seen.tombstone.is_none());
     let shares: Vec<PlacedShare> = newer
         .map(|(cluster, seen)| PlacedShare {
             id: seen.stamp.share.clone(),

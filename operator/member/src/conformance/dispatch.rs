@@ -89,7 +89,7 @@ pub(super) async fn a_share_that_was_seen_is_changed_but_never_created_anew(scen
     expect(
         "ensure of what is gone",
         class(scene.ensure(&share).await),
-        Some(Class::Conflict),
+        Some(Class::Throttled),
     )?;
     expect("objects", scene.subject.count(&scene.namespace).await?, 0)
 }

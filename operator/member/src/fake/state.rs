@@ -151,7 +151,7 @@ impl State {
             return Ok(Ensured::Updated);
         }
         if share.known {
-            return Err(MemberError::new(Class::Conflict, "it was deleted meanwhile"));
+            return Err(MemberError::new(Class::Throttled, "it was deleted meanwhile"));
         }
         vet(&share)?;
         self.record("create", &share.stamp);
@@ -236,7 +236,7 @@ impl State {
         }
         if held.deleting {
             let words = format!("{} is still on its way out", key.object);
-            return Err(MemberError::new(Class::Conflict, words));
+            return Err(MemberError::new(Class::Throttled, words));
         }
         if held.tombstone.is_some() {
             return Ok(Withdrawn::Going);

@@ -41,6 +41,10 @@ pub(super) async fn create(client: &Client, namespace: &str, job: Value) -> Resu
     }
     match created {
         Ok(_) => Ok(true),
+        // A quota that others use at the same moment is a conflict too, and says nothing about the name.
+        Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "Conflict" => {
+            Err(MemberError::new(Class::Throttled, status.message))
+        }
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(classify(&error)),
     }
@@ -103,7 +107,7 @@ pub(super) fn taken(object: &str) -> MemberError {
 /// Others got in the way of every try.
 pub(super) fn changed(object: &str) -> MemberError {
     let words = format!("the Job {object} was changed or deleted meanwhile");
-    MemberError::new(Class::Conflict, words)
+    MemberError::new(Class::Throttled, words)
 }
 
 /// Creates the namespace unless it is there.

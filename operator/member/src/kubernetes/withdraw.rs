@@ -136,7 +136,7 @@ async fn bury(
         }
         if is_leaving(&present) {
             let words = format!("the Job {} is still on its way out", key.object);
-            return Err(MemberError::new(Class::Conflict, words));
+            return Err(MemberError::new(Class::Throttled, words));
         }
         let marked = stamp::tombstone(&present).is_some();
         let status = present.status.as_ref();

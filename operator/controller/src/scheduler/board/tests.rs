@@ -213,3 +213,26 @@ async fn a_cordon_or_policy_that_comes_keeps_new_shares_away_and_lifts_again() {
         "0/1 clusters: 1 excluded by FilterPolicy not-a"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_placed_in_parts_keeps_the_room_of_each_while_the_hosts_cache_is_behind() {
+    let mut stage = Stage::new(&[("a", 2000)]).await;
+    stage.hold_back(Cache::Scheduler, true);
+    stage.member("a").whisper(true);
+    let mut spec = replicas(4);
+    spec["gang"] = json!(false);
+    stage.apply("parts", spec);
+    stage.run(20).await;
+    assert_eq!(stage.line("parts"), "Pending a:2");
+    stage.hold_back(Cache::Scheduler, false);
+    stage.member("a").whisper(false);
+    stage.run(20).await;
+    assert_eq!(stage.line("parts"), "Pending a:2");
+    for _ in 0..2 {
+        stage.member("a").place("parts");
+        stage.member("a").start("parts");
+        stage.member("a").succeed("parts");
+        stage.run(20).await;
+    }
+    assert_eq!(stage.line("parts"), "Complete a:4 Complete=Succeeded");
+}

@@ -109,9 +109,9 @@ async fn a_change_that_others_get_in_the_way_of_is_made_on_what_there_is_then() 
 }
 
 #[tokio::test]
-async fn an_object_that_goes_meanwhile_is_a_conflict_and_not_the_objects_fault() {
+async fn an_object_that_goes_meanwhile_is_tried_again_and_nobodys_fault() {
     let answers = vec![refusal(409, "already exists"), refusal(404, "not found")];
-    check(answers, Err(Class::Conflict), &["POST jobs", "GET jobs/j-1"]).await;
+    check(answers, Err(Class::Throttled), &["POST jobs", "GET jobs/j-1"]).await;
 }
 
 #[tokio::test]

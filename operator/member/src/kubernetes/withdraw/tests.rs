@@ -174,8 +174,8 @@ async fn what_is_leaving_or_of_another_share_is_made_no_tombstone() {
     leaving.1["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let mut other = stored(false, "1");
     other.1["metadata"]["annotations"][marks::RUN] = json!("another");
-    for answer in [leaving, other] {
-        check(always(), vec![answer], Err(Class::Conflict), &["GET jobs/j-1"]).await;
+    for (answer, class) in [(leaving, Class::Throttled), (other, Class::Conflict)] {
+        check(always(), vec![answer], Err(class), &["GET jobs/j-1"]).await;
     }
 }
 

@@ -122,7 +122,7 @@ fn a_started_replica_without_a_try_left_fails_the_job() {
         known,
         started,
         "",
-        "withdraw object-1-1 from b; Failed Failed=InterruptedByEviction Stalled=InterruptedByEviction; wake at 1070",
+        "withdraw object-1-1 from b; Failed Failed=InterruptedByEviction Stalled=InterruptedByEviction",
     );
 }
 
@@ -301,7 +301,10 @@ fn the_deadline_counts_from_the_first_start_also_while_evicted_replicas_wait() {
     known.placement = None;
     assert_eq!(render(&plan(&known, &gone, None, NOW)), "queue; wake at 1070");
     let late = plan(&known, &Members::default(), answer("placed b:2").as_ref(), 1100);
-    assert_eq!(render(&late), "Failed Failed=DeadlineExceeded Stalled=DeadlineExceeded");
+    assert_eq!(
+        render(&late),
+        "Failed Failed=DeadlineExceeded Stalled=DeadlineExceeded"
+    );
 }
 
 #[test]
@@ -314,4 +317,67 @@ fn a_job_that_lost_every_share_is_not_complete_whatever_its_spec_says_now() {
     known.placement = None;
     let planned = plan(&known, &gone, None, NOW).status.expect("a status");
     assert_eq!(planned.phase, Phase::Invalid);
+}
+
+#[test]
+fn a_tombstone_stays_until_it_is_recorded_that_its_share_has_left() {
+    let mut known = facts("placed a:2 b:2, evicting 1-0 FilterPolicy, tries 1");
+    let stuck = members("a synced, b synced, a has 1-0 burying, b has 1-1 running");
+    let at = |known: &Facts| render(&plan(known, &stuck, None, 2000));
+    assert_eq!(at(&known), "Running");
+    known.placement.as_mut().expect("placed").shares.remove(0);
+    assert!(
+        at(&known).starts_with("withdraw object-1-0 from a"),
+        "{}",
+        at(&known)
+    );
+}
+
+#[test]
+fn what_its_user_had_stopped_is_not_interrupted_by_an_eviction() {
+    let known = "placed a:2, suspended, was-suspended, evicting 1-0 FilterPolicy";
+    evicts(
+        known,
+        "a synced, a has 1-0 ran-buried",
+        "",
+        "",
+        "waiting 0-1 attempt 1",
+    );
+}
+
+#[test]
+fn clusters_where_all_is_done_do_not_count_as_used() {
+    let mut known = facts("placed a:1 b:3");
+    let placement = known.placement.as_mut().expect("placed");
+    placement.shares[0].complete = true;
+    let share = placement.shares.remove(1);
+    placement.unplaced.push(crate::placement::Unplaced {
+        ranks: share.ranks,
+        attempt: 1,
+        interruptions: 0,
+    });
+    let asked = crate::job::missing(&workload(4), placement, &[], NOW).expect("ranks that wait");
+    assert_eq!((asked.replicas, asked.gang, asked.placed.len()), (3, false, 0));
+}
+
+fn workload(replicas: i64) -> crate::workload::Workload {
+    crate::workload::Workload {
+        kind: Kind::SkyJob,
+        namespace: "default".into(),
+        name: "job".into(),
+        uid: "u".into(),
+        labels: BTreeMap::new(),
+        created: 0,
+        priority: 0,
+        replicas,
+        gang: true,
+        needs: std::sync::Arc::default(),
+        filters: vec![],
+        preferences: vec![],
+        tolerations: vec![],
+        spread: crate::workload::Spread::default(),
+        placed: BTreeMap::new(),
+        cooling: BTreeMap::new(),
+        revision: 1,
+    }
 }
