@@ -177,7 +177,8 @@ fn carry_on(
     let used = share.interruptions.saturating_add(1);
     let rest = share.ranks.without(&done(members, &share));
     // Nothing was interrupted where all had succeeded, or where its own user had stopped it.
-    let interrupts = !rest.is_empty() && !(facts.suspend && facts.was_suspended);
+    let held_by_user = facts.suspend && facts.was_suspended;
+    let interrupts = !rest.is_empty() && !held_by_user;
     match next(members, &share, why) {
         Next::Wait => progress.placement.shares.push(share),
         Next::Do(step) => {
