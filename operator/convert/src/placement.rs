@@ -92,3 +92,11 @@ fn unplaced_from_api(api: &ApiUnplaced) -> Unplaced {
 fn counted(number: i64) -> Option<i64> {
     (number > 0).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn core_knows_how_many_shares_a_status_holds() {
+        assert_eq!(sky_core::placement::MOST_SHARES, sky_crds::bounds::MAX_SHARES);
+    }
+}

@@ -7,6 +7,12 @@ use crate::Seconds;
 use crate::observation::Trouble;
 use crate::ranks::Ranks;
 
+/// Shares that a status can hold.
+pub const MOST_SHARES: usize = 2048;
+
+/// Above so many shares those that are complete are kept as one for each cluster.
+const APART: usize = MOST_SHARES / 2;
+
 /// The shares of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -72,6 +78,9 @@ impl Placement {
     #[must_use]
     pub fn with(&self, ranks: &Ranks, parts: &[(String, i64)], now: Option<Seconds>) -> Self {
         let mut next = self.clone();
+        if next.shares.len().saturating_add(parts.len()) > APART {
+            next.fold();
+        }
         next.revision = self.revision.saturating_add(1);
         let mut left = ranks.iter();
         for (index, (cluster, replicas)) in parts.iter().enumerate() {
@@ -102,6 +111,22 @@ impl Placement {
         }
         next.unplaced.retain(|waiting| !waiting.ranks.is_empty());
         next
+    }
+
+    /// Keeps complete shares as one for each cluster, under the first one's id.
+    fn fold(&mut self) {
+        let mut folded: Vec<PlacedShare> = Vec::new();
+        for share in std::mem::take(&mut self.shares) {
+            let mut complete = folded.iter_mut().filter(|other| other.complete && share.complete);
+            match complete.find(|other| other.cluster == share.cluster) {
+                Some(first) => {
+                    first.ranks = first.ranks.iter().chain(share.ranks.iter()).collect();
+                    first.replicas = first.replicas.saturating_add(share.replicas);
+                }
+                None => folded.push(share),
+            }
+        }
+        self.shares = folded;
     }
 
     /// Ranks of 0..`replicas`-1 that have no place.
@@ -219,6 +244,25 @@ mod tests {
         assert_eq!(text(&next), ["1-1 a 2-3 1", "2-0 c 0 2", "2-1 d 1,4 2"]);
         assert!(next.unplaced.is_empty() && next.missing(5).is_empty());
         assert_eq!(next.shares[1].interruptions, 1);
+    }
+
+    #[test]
+    fn a_job_of_many_small_parts_stays_within_what_a_status_holds() {
+        let mut placement = Placement::default();
+        for _ in 0..1200 {
+            placement = placement.with(
+                &placement.missing(2400),
+                &[("a".into(), 1), ("b".into(), 1)],
+                None,
+            );
+            placement
+                .shares
+                .iter_mut()
+                .for_each(|share| share.complete = true);
+            assert!(placement.shares.len() <= MOST_SHARES);
+        }
+        assert!(placement.missing(2400).is_empty());
+        assert_eq!(placement.by_cluster()["a"], 1200);
     }
 
     #[test]

@@ -100,20 +100,26 @@ fn level(tier: &[Candidate<'_>], replicas: i64) -> Vec<i64> {
         let want = twice.saturating_add(greatest) / greatest.saturating_mul(2);
         (want - candidate.placed).clamp(0, candidate.fit)
     };
-    let holds = |level: i64| sum(tier, |candidate| at(candidate, level)) <= replicas;
-    // Were none full and nothing there already, this would be it but for rounding, which one more of each part outweighs:
-    // no level below can be. Up from there by leaps.
     let parts = sum(tier, |candidate| candidate.part.max(0)).max(1);
-    let near = replicas.saturating_mul(greatest) / parts;
-    let (mut low, mut leap) = ((near - greatest).max(0), 1_i64);
-    while holds(low.saturating_add(leap)) {
-        low += leap;
-        leap *= 2;
-    }
-    while leap > 1 {
-        leap /= 2;
-        if holds(low + leap) {
-            low += leap;
+    // The highest level that does not give too many, between one that holds and one that does not. What is left says how
+    // far up the next guess is, as if nobody were full; halving in between keeps that from creeping.
+    let (mut low, mut given, mut high) = (0_i64, 0_i64, None);
+    let (mut leap, mut halve) = (1_i64, false);
+    loop {
+        let up = (replicas - given).saturating_mul(greatest) / parts + 1;
+        let guess = match high {
+            None => low.saturating_add(up.max(leap)),
+            Some(high) if high - low <= 1 => break,
+            Some(high) if halve => low + (high - low) / 2,
+            Some(high) => low.saturating_add(up).min(high - 1),
+        };
+        leap = leap.saturating_mul(2);
+        halve = !halve;
+        let would = sum(tier, |candidate| at(candidate, guess));
+        if would <= replicas {
+            (low, given) = (guess, would);
+        } else {
+            high = Some(guess);
         }
     }
     let mut counts: Vec<i64> = tier.iter().map(|candidate| at(candidate, low)).collect();

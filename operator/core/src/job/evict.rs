@@ -179,7 +179,7 @@ fn carry_on(
     // Nothing was interrupted where all had succeeded, or where its own user had stopped it.
     let held_by_user = facts.suspend && facts.was_suspended;
     let interrupts = !rest.is_empty() && !held_by_user;
-    match next(members, &share, why) {
+    match next(facts, members, &share, why, now) {
         Next::Wait => progress.placement.shares.push(share),
         Next::Do(step) => {
             progress.steps.push(step);
@@ -225,17 +225,12 @@ fn interrupted(facts: &Facts, share: &PlacedShare, why: &Trouble) -> Trouble {
 }
 
 /// How far the eviction of `share` has got on its member.
-fn next(members: &Members, share: &PlacedShare, why: &Trouble) -> Next {
+fn next(facts: &Facts, members: &Members, share: &PlacedShare, why: &Trouble, now: Seconds) -> Next {
     if members.reach.get(&share.cluster) != Some(&Reach::Synced) {
         return Next::Wait;
     }
     let Some(seen) = observed(members, share) else {
-        let foreign = members
-            .sent_back
-            .get(&share.id)
-            .is_some_and(|refusal| refusal.trouble.reason == reason::CONFLICT);
-        return if foreign {
-            // Something else has the name, so that nothing of ours can come to be there.
+        return if can_never_come(facts, members, share, now) {
             Next::Gone { started: share.seen }
         } else {
             Next::Do(Step::Bury { share: share.clone() })
@@ -267,6 +262,26 @@ fn next(members: &Members, share: &PlacedShare, why: &Trouble) -> Next {
         (true, _, true) if seen.end.is_some() => Next::Do(Step::Bury { share: share.clone() }),
         (true, _, true) => Next::Resume,
     }
+}
+
+/// Whether nothing of a share that its member does not show can come to be there, though no tombstone keeps its name:
+/// something else has the name; or the member refuses the tombstone too, with no request to it without an answer, for
+/// longer than one sent before can be on its way.
+fn can_never_come(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) -> bool {
+    let Some(refusal) = members.sent_back.get(&share.id) else {
+        return false;
+    };
+    if refusal.trouble.reason == reason::CONFLICT {
+        return true;
+    }
+    let answered = refusal.trouble.reason != "Unreachable";
+    let may_come = members
+        .unseen
+        .iter()
+        .any(|(cluster, _)| *cluster == share.cluster);
+    let wait = facts.pending_timeout.saturating_add(TOMBSTONE_SECONDS);
+    let long_ago = share.bound.is_some_and(|at| now >= at.saturating_add(wait));
+    answered && !may_come && !share.seen && long_ago
 }
 
 fn hold(share: &PlacedShare, seen: &Observation) -> Step {

@@ -9,7 +9,7 @@ use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
 use crate::observation::Observation;
-use crate::placement::{PlacedShare, Placement, id_revision};
+use crate::placement::{MOST_SHARES, PlacedShare, Placement, id_revision};
 use crate::share::ShareKey;
 
 /// What is to be done about one SkyJob.
@@ -179,7 +179,9 @@ fn bind(facts: &Facts, placement: &Placement, answer: &Decision, now: Seconds) -
     };
     let missing = placement.missing(facts.replicas);
     let placed = parts.iter().map(|(_, count)| count).sum::<i64>();
-    (placed > 0 && placed <= missing.count()).then(|| placement.with(&missing, parts, Some(now)))
+    let next = (placed > 0 && placed <= missing.count()).then(|| placement.with(&missing, parts, Some(now)));
+    // A status that holds no more would be refused: the rest waits until more has ended.
+    next.filter(|next| next.shares.len() <= MOST_SHARES)
 }
 
 /// The status of a job that is placed just now: nothing is known of its shares yet.

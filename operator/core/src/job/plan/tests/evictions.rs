@@ -360,6 +360,27 @@ fn clusters_where_all_is_done_do_not_count_as_used() {
     assert_eq!((asked.replicas, asked.gang, asked.placed.len()), (3, false, 0));
 }
 
+#[test]
+fn where_a_tombstone_is_refused_too_the_share_goes_elsewhere_when_no_request_can_be_on_its_way() {
+    let waiting = "placed a:2 b:2, timeout 100, evicting 1-0 PendingTimeout";
+    let said = members("a synced, b synced, busy 1-0, b has 1-1 running");
+    let at = |now| plan(&facts(waiting), &said, None, now);
+    let recorded = |plan: &Plan| {
+        text(
+            &plan
+                .status
+                .clone()
+                .and_then(|status| status.placement)
+                .expect("a placement"),
+        )
+    };
+    assert!(render(&at(1119)).starts_with("bury 1-0 on a"));
+    assert_eq!(recorded(&at(1120)), "1-1 b 2-3; waiting 0-1 attempt 1");
+    let unseen = members("a synced, b synced, busy 1-0, unseen a, b has 1-1 running");
+    let late = plan(&facts(waiting), &unseen, None, 2000);
+    assert!(render(&late).starts_with("bury 1-0 on a"), "{}", render(&late));
+}
+
 fn workload(replicas: i64) -> crate::workload::Workload {
     crate::workload::Workload {
         kind: Kind::SkyJob,
