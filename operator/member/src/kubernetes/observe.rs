@@ -253,7 +253,9 @@ fn ended<'p>(job: &JobRow, pods: impl Iterator<Item = &'p Pod>) -> Option<End> {
         End::Failed(trouble) => {
             let mut trouble = trouble.clone();
             let failed = pods.into_iter().filter(|pod| pod.phase == Phase::Failed);
-            if let Some((pod, cause)) = failed.filter_map(|pod| Some((pod, pod.trouble.as_ref()?))).next() {
+            let caused = failed.filter_map(|pod| Some((pod, pod.trouble.as_ref()?)));
+            // Not one of those that were stopped because another had failed.
+            if let Some((pod, cause)) = caused.min_by_key(|(pod, _)| (pod.deleting, pod.index)) {
                 let which = pod.index.map_or_else(String::new, |index| format!(" {index}"));
                 let words = format!("replica with index{which}: {} ({})", cause.reason, cause.message);
                 trouble.message = format!("{words}; {}", trouble.message);
@@ -372,6 +374,34 @@ mod tests {
         assert_eq!((seen.counts.succeeded, seen.end), (2, None));
         let done = json!({"succeeded": 2, "conditions": [{"type": "Complete", "status": "True"}]});
         assert_eq!(see(&job(done), &pods).end, Some(End::Complete));
+    }
+
+    #[test]
+    fn a_replica_that_was_stopped_for_another_is_not_named_for_it() {
+        let ended = |index, code: &str| {
+            let mut pod = pod(index, Phase::Failed, true);
+            pod.trouble = Some(Trouble {
+                reason: "Error".into(),
+                message: code.into(),
+            });
+            pod
+        };
+        let mut stopped = ended(0, "exit code 1");
+        stopped.deleting = true;
+        let condition =
+            json!({"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job failed"});
+        let seen = see(
+            &job(json!({"failedIndexes": "0-1", "conditions": [condition]})),
+            &[stopped, ended(1, "exit code 3")],
+        );
+        let Some(End::Failed(trouble)) = seen.end else {
+            panic!("not failed")
+        };
+        assert!(
+            trouble
+                .message
+                .starts_with("replica with index 1: Error (exit code 3)")
+        );
     }
 
     #[test]
