@@ -33,9 +33,6 @@ pub(super) async fn room_taken_from_outside_after_the_bind_sends_the_share_elsew
     let spec = json!({
         "replicas": 2, "template": ledger.template("true"), "placement": on(&[ONPREM, CLOUD]),
         "pendingTimeoutSeconds": PATIENCE,
-        // A scheduler that goes on before it has heard of the occupant sends a pod there, which the kubelet turns away
-        // before it starts: the Job makes another.
-        "backoffLimit": 2,
     });
     sky.create("squeezed", spec).await?;
     on_no_node(&sky, "squeezed", 2).await?;
