@@ -1,8 +1,6 @@
 //! A workload as an object of the host or a document shows it: what it asks for, and what its status records. Made of
 //! SkyJobs and SkyDeployments; read by simulate and why.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -186,15 +184,7 @@ impl Subject {
             return missing(workload, &record.placement, &record.cool_downs, now);
         }
         // Replicas of a SkyDeployment have no ranks.
-        let mut placed: BTreeMap<String, i64> = BTreeMap::new();
-        for share in record
-            .placement
-            .shares
-            .iter()
-            .filter(|share| share.evicting.is_none())
-        {
-            *placed.entry(share.cluster.clone()).or_default() += share.replicas;
-        }
+        let placed = record.placement.staying();
         let missing = workload.replicas.saturating_sub(placed.values().sum());
         (missing > 0).then(|| Workload {
             replicas: missing,

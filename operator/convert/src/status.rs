@@ -187,7 +187,7 @@ fn cluster_to_api(cluster: &ClusterStatus) -> ClusterCounts {
         message: cluster
             .trouble
             .as_ref()
-            .map(|trouble| trouble.message.chars().take(LONGEST_MESSAGE).collect()),
+            .map(|trouble| cut(&trouble.message, LONGEST_MESSAGE)),
     }
 }
 

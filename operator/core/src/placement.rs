@@ -173,6 +173,17 @@ impl Placement {
         clusters
     }
 
+    /// Replicas by cluster that are there and stay: neither done nor on their way out.
+    #[must_use]
+    pub fn staying(&self) -> BTreeMap<String, i64> {
+        let mut clusters = BTreeMap::new();
+        let staying = |share: &&PlacedShare| share.evicting.is_none() && !share.complete;
+        for share in self.shares.iter().filter(staying) {
+            *clusters.entry(share.cluster.clone()).or_default() += share.replicas;
+        }
+        clusters
+    }
+
     /// `c1:2,c2:1`.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -122,7 +122,7 @@ pub async fn reconcile(
         Ok(job) => job,
         Err(bad) => {
             if let Some(uid) = guard.uid() {
-                context.board.forget(&uid, false);
+                context.board.forget(&uid);
             }
             let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
             return Err(JobError::Unreadable {
@@ -176,7 +176,7 @@ async fn settle(
                 None => return Ok(Action::await_change()),
             },
             Finalizer::Remove => {
-                context.board.forget(uid, false);
+                context.board.forget(uid);
                 if write::finalizer(context, &job, false, memory).await?.is_some() {
                     context.memories.let_go(uid, Instant::now());
                 }
@@ -188,13 +188,13 @@ async fn settle(
         match asked.filter(|_| planned.queue) {
             Some(asked) => context.board.submit(asked),
             None if binds => {}
-            None if facts.finished.is_some() => context.board.forget(uid, false),
+            None if facts.finished.is_some() => context.board.forget(uid),
             None => context.board.settle(uid, facts.revision),
         }
         let written = write::status(context, &job, planned.status.as_ref(), now, memory).await;
         if binds {
             match &written {
-                Ok(write::Written::Now(_)) => context.board.forget(uid, true),
+                Ok(write::Written::Now(_)) => context.board.settle(uid, facts.revision.saturating_add(1)),
                 Ok(write::Written::Stale) => memory.refused = job.resource_version(),
                 // Not to be written yet, or perhaps written: the answer stays, and its room with it.
                 Ok(write::Written::Not(_) | write::Written::Gone) | Err(_) => {}
@@ -208,7 +208,7 @@ async fn settle(
             write::Written::Now(written) => job = *written,
             write::Written::Stale => return Ok(Action::requeue(Duration::from_secs(1))),
             write::Written::Gone => {
-                context.board.forget(uid, false);
+                context.board.forget(uid);
                 memory.keep = false;
                 return Ok(Action::await_change());
             }

@@ -118,16 +118,9 @@ impl Board {
             .filter(|_| same(&waiting.workload, workload))
     }
 
-    /// Takes the workload off the board: it is bound, gone, or no longer wants an answer. `bound` keeps its reservation
-    /// until the host's cache shows it.
-    pub fn forget(&self, uid: &str, bound: bool) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = slots.waiting.remove(uid).is_some();
-        let released = !bound && drop_from(&mut slots.assumed, uid, 0);
-        drop(slots);
-        if waited || released {
-            self.wake();
-        }
+    /// Takes the workload off the board, and all room that is kept for it: it has ended, is gone or cannot be read.
+    pub fn forget(&self, uid: &str) {
+        self.settle(uid, 0);
     }
 
     /// The workload does not wait any more, and its record says this revision: an answer that was given on just that

@@ -1,11 +1,9 @@
 //! What a SkyJob asks the scheduler for: a place for the replicas that have none. Called by `plan` and by the plugin.
 
-use std::collections::BTreeMap;
-
 use super::facts::Facts;
 use crate::Seconds;
 use crate::eviction::{self, CoolDown};
-use crate::placement::{PlacedShare, Placement};
+use crate::placement::Placement;
 use crate::workload::Workload;
 
 /// The part of `workload` that is to be placed at `now`; `None` when nothing is, or not now.
@@ -40,11 +38,7 @@ pub fn missing(
     if missing == 0 {
         return None;
     }
-    let mut placed: BTreeMap<String, i64> = BTreeMap::new();
-    let staying = |share: &&PlacedShare| share.evicting.is_none() && !share.complete;
-    for share in placement.shares.iter().filter(staying) {
-        *placed.entry(share.cluster.clone()).or_default() += share.replicas;
-    }
+    let placed = placement.staying();
     // A gang holds together until its first replica starts: then nothing of it stays anywhere, and all of it is placed
     // anew at once, when all of it has gone.
     let complete = placement.shares.iter().any(|share| share.complete);
