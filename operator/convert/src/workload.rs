@@ -1,6 +1,5 @@
 //! What SkyJob and SkyDeployment share: where replicas may go, what they run, what they need.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -64,13 +63,10 @@ pub(crate) fn refuse_unsupported(workload: &WorkloadSpec) -> Result<(), Refused>
     })
 }
 
-/// The workload of this kind and spec: one replica, which nothing keeps together with others. The kinds fill in those.
+/// The workload of this kind and spec, of one replica. The kinds fill in how many there are.
 pub(crate) fn workload(kind: Kind, metadata: &ObjectMeta, spec: &WorkloadSpec, needs: Needs) -> Workload {
     let placement = spec.placement.clone().unwrap_or_default();
     Workload {
-        kind,
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
         labels: metadata.labels.clone().unwrap_or_default(),
         created: metadata
@@ -78,16 +74,16 @@ pub(crate) fn workload(kind: Kind, metadata: &ObjectMeta, spec: &WorkloadSpec, n
             .as_ref()
             .map_or(0, |time| time.0.as_second()),
         priority: spec.priority.unwrap_or(0),
-        replicas: 1,
-        gang: false,
         needs: Arc::new(needs),
         filters: placement.filters.iter().map(selector::filter).collect(),
         preferences: preferences(&placement),
         tolerations: placement.tolerations.iter().map(selector::toleration).collect(),
         spread: placement.spread.as_ref().map(spread).unwrap_or_default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(
+            kind,
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
     }
 }
 

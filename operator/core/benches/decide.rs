@@ -120,26 +120,13 @@ fn expecting(key: &str, operator: Operator) -> Selector {
 /// A SkyJob like any other of its size: equal needs, but not the same in memory.
 fn job(replicas: i64, cpu: i64) -> Workload {
     Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "job".into(),
-        uid: "u".into(),
-        labels: Labels::new(),
-        created: 0,
-        priority: 0,
         replicas,
         gang: false,
         needs: Arc::new(Needs {
             resources: Resources::new(cpu, GIB),
             ..Needs::default()
         }),
-        filters: Vec::new(),
-        preferences: Vec::new(),
-        tolerations: Vec::new(),
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(Kind::SkyJob, "default", "job")
     }
 }
 

@@ -70,6 +70,32 @@ pub struct Workload {
     pub revision: i64,
 }
 
+impl Workload {
+    /// One replica that asks for nothing and may go anywhere; replicas of a SkyJob belong together.
+    #[must_use]
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: String::new(),
+            labels: Labels::new(),
+            created: 0,
+            priority: 0,
+            replicas: 1,
+            gang: kind == Kind::SkyJob,
+            needs: Arc::default(),
+            filters: Vec::new(),
+            preferences: Vec::new(),
+            tolerations: Vec::new(),
+            spread: Spread::default(),
+            placed: BTreeMap::new(),
+            cooling: BTreeMap::new(),
+            revision: 0,
+        }
+    }
+}
+
 /// How replicas spread over clusters, within one weight and then the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {

@@ -1,7 +1,6 @@
 //! What a decision costs does not grow with the nodes of a cluster that has answered for the shape before. Compares
 //! times of the same minute and never one with a limit: the machine may be slow, and busy.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use sky_core::resources::Resources;
 use sky_core::room::Room;
 use sky_core::schedule::Scheduler;
 use sky_core::snapshot::Snapshot;
-use sky_core::workload::{Kind, Needs, Spread, Workload};
+use sky_core::workload::{Kind, Needs, Workload};
 
 const GIB: i64 = 1 << 30;
 const CLUSTERS: usize = 50;
@@ -55,26 +54,12 @@ fn snapshot(nodes: usize) -> Snapshot {
 
 fn job(cpu: i64) -> Workload {
     Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "job".into(),
-        uid: "u".into(),
-        labels: Labels::new(),
-        created: 0,
-        priority: 0,
         replicas: 30,
-        gang: true,
         needs: Arc::new(Needs {
             resources: Resources::new(cpu, GIB),
             ..Needs::default()
         }),
-        filters: Vec::new(),
-        preferences: Vec::new(),
-        tolerations: Vec::new(),
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(Kind::SkyJob, "default", "job")
     }
 }
 

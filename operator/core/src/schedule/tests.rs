@@ -9,7 +9,7 @@ use crate::cluster::{Health, Manager, Node, Taint};
 use crate::labels::{Expression, Labels, Operator, Selector};
 use crate::resources::Resources;
 use crate::room::Room;
-use crate::workload::{Kind, Needs, Policy, PolicyRule, Preference, Spread};
+use crate::workload::{Kind, Needs, Policy, PolicyRule, Preference};
 
 const GIB: i64 = 1 << 30;
 
@@ -47,26 +47,12 @@ fn cluster(name: &str, text: &str, nodes: &[i64]) -> Cluster {
 
 fn job(replicas: i64, cpu: i64) -> Workload {
     Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "job".into(),
-        uid: "u".into(),
-        labels: Labels::new(),
-        created: 0,
-        priority: 0,
         replicas,
-        gang: true,
         needs: Arc::new(Needs {
             resources: Resources::new(cpu, GIB / 8),
             ..Needs::default()
         }),
-        filters: vec![],
-        preferences: vec![],
-        tolerations: vec![],
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(Kind::SkyJob, "default", "job")
     }
 }
 

@@ -1,10 +1,8 @@
 //! Random workloads: small enough to fit now and then, with every rule that placement knows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sky_core::labels::Labels;
 use sky_core::resources::Resources;
 use sky_core::workload::{
     AcceleratorNeed, Kind, Needs, Part, PartOf, Preference, Spread, Strategy as Proportions, Workload,
@@ -119,23 +117,5 @@ pub fn workloads() -> impl Strategy<Value = Workload> {
 
 /// A SkyJob of one replica that asks for nothing.
 pub fn plain() -> Workload {
-    Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "w".into(),
-        uid: "u".into(),
-        labels: Labels::new(),
-        created: 0,
-        priority: 0,
-        replicas: 1,
-        gang: true,
-        needs: Arc::default(),
-        filters: Vec::new(),
-        preferences: Vec::new(),
-        tolerations: Vec::new(),
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
-    }
+    Workload::new(Kind::SkyJob, "default", "w")
 }

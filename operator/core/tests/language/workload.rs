@@ -1,14 +1,10 @@
 //! Workloads of a scenario, and what one replica needs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sky_core::labels::Labels;
 use sky_core::quantity;
 use sky_core::resources::Resources;
-use sky_core::workload::{
-    AcceleratorNeed, Kind, Needs, Part, PartOf, Preference, Spread, Strategy, Workload,
-};
+use sky_core::workload::{AcceleratorNeed, Kind, Needs, Part, PartOf, Preference, Strategy, Workload};
 
 use super::rules;
 use super::words::{Words, pair};
@@ -56,23 +52,9 @@ pub fn workload(kind: Kind, words: &mut Words) -> Result<Workload, String> {
     let name = words.want("the workload's name")?;
     let is_job = kind == Kind::SkyJob;
     let mut workload = Workload {
-        kind,
-        namespace: "default".into(),
         uid: name.clone(),
-        name,
-        labels: Labels::new(),
         created: NOW,
-        priority: 0,
-        replicas: 1,
-        gang: is_job,
-        needs: Arc::default(),
-        filters: vec![],
-        preferences: vec![],
-        tolerations: vec![],
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(kind, "default", &name)
     };
     let mut needs = default_needs(if is_job { 1000 } else { 500 });
     while let Some(word) = words.take() {

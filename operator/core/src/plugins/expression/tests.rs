@@ -7,12 +7,11 @@ use super::*;
 use crate::cluster::{Health, Node};
 use crate::decision::{Decision, Outcome};
 use crate::expression::Role;
-use crate::labels::Labels;
 use crate::plugin::Enabled;
 use crate::plugins;
 use crate::schedule::Scheduler;
 use crate::snapshot::Snapshot;
-use crate::workload::{Kind, Needs, Spread};
+use crate::workload::{Kind, Needs};
 
 fn node(cpu: i64, gpus: i64) -> Node {
     let mut resources = Resources::new(cpu, 1 << 30);
@@ -51,26 +50,11 @@ fn cluster(name: &str, nodes: Vec<Node>, labels: &[(&str, &str)]) -> Cluster {
 
 fn workload() -> Workload {
     Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "w".into(),
-        uid: "u".into(),
-        labels: Labels::new(),
-        created: 0,
-        priority: 0,
-        replicas: 1,
-        gang: true,
         needs: Arc::new(Needs {
             resources: Resources::new(100, 0),
             ..Needs::default()
         }),
-        filters: vec![],
-        preferences: vec![],
-        tolerations: vec![],
-        spread: Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
-        revision: 0,
+        ..Workload::new(Kind::SkyJob, "default", "w")
     }
 }
 

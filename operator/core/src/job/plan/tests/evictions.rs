@@ -383,22 +383,8 @@ fn where_a_tombstone_is_refused_too_the_share_goes_elsewhere_when_no_request_can
 
 fn workload(replicas: i64) -> crate::workload::Workload {
     crate::workload::Workload {
-        kind: Kind::SkyJob,
-        namespace: "default".into(),
-        name: "job".into(),
-        uid: "u".into(),
-        labels: BTreeMap::new(),
-        created: 0,
-        priority: 0,
         replicas,
-        gang: true,
-        needs: std::sync::Arc::default(),
-        filters: vec![],
-        preferences: vec![],
-        tolerations: vec![],
-        spread: crate::workload::Spread::default(),
-        placed: BTreeMap::new(),
-        cooling: BTreeMap::new(),
         revision: 1,
+        ..crate::workload::Workload::new(crate::workload::Kind::SkyJob, "default", "job")
     }
 }
