@@ -1,11 +1,12 @@
 //! Suite `evictions`: a share that must go, or cannot start, moves; nothing runs that the status does not account for.
 //! Cases: `forbidden` (policies, taints, cordons), `late` (room taken from outside; a start in the instant of holding
-//! back), `frozen` (a create that was on its way). What has run is told by the replicas themselves, in `ledger`.
+//! back), `turned_away` (by a node), `frozen` (a create that was on its way). What has run is told by the replicas themselves, in `ledger`.
 
 mod forbidden;
 mod frozen;
 mod late;
 mod ledger;
+mod turned_away;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
@@ -27,6 +28,7 @@ pub const SUITE: Suite = Suite {
         case!(forbidden::without_a_try_left_an_evicted_job_fails_and_says_why),
         case!(late::room_taken_from_outside_after_the_bind_sends_the_share_elsewhere_once),
         case!(late::a_replica_that_starts_while_it_is_held_back_is_a_failed_try_never_a_silent_second_run),
+        case!(turned_away::a_pod_that_its_node_turned_away_is_no_start_and_the_share_moves),
         case!(frozen::a_create_that_was_frozen_on_its_way_runs_into_the_tombstone),
     ],
 };

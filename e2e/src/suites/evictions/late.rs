@@ -13,10 +13,10 @@ use crate::suites::sky::{self, SOON, Sky, message, summary};
 use crate::wait;
 
 /// Seconds in which a share is to start: enough for a pod that has room, also on a machine that is busy.
-const PATIENCE: u32 = 10;
+pub(super) const PATIENCE: u32 = 10;
 
 /// A pod that fills the node of a member, put there past its scheduler.
-const OCCUPANT: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: occupant}\nspec:\n  \
+pub(super) const OCCUPANT: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: occupant}\nspec:\n  \
     nodeName: mluo-onprem-node-0\n  terminationGracePeriodSeconds: 0\n  containers:\n  \
     - {name: main, image: 'lab/busybox:1', command: [sleep, '600'], resources: {requests: {cpu: 2}}}\n";
 
@@ -80,7 +80,7 @@ pub(super) async fn room_taken_from_outside_after_the_bind_sends_the_share_elsew
 }
 
 /// Waits until a member's controllers have made this many pods of a SkyJob there, while its scheduler is stopped.
-async fn on_no_node(sky: &Sky, name: &str, count: usize) -> Result<()> {
+pub(super) async fn on_no_node(sky: &Sky, name: &str, count: usize) -> Result<()> {
     let uid = sky.job(name).await?.uid().unwrap_or_default();
     wait::until(&format!("pods of {name}"), SOON, async || {
         let pods = sky.pods(&uid, ONPREM).await?;

@@ -18,6 +18,8 @@ pub(super) struct Past {
     pub(super) started: Started,
     /// Indexes of those that succeeded.
     pub(super) done: BTreeSet<u32>,
+    /// Pods that are gone and that their node had turned away: the Job counts them as failed.
+    pub(super) turned_away: i64,
     /// Whether the Job itself has been seen.
     sighted: bool,
     /// The generation of the Job in which nothing of it was left to run.
@@ -53,11 +55,13 @@ impl Past {
 
     /// A pod is gone, and was last as `pod`.
     pub(super) fn gone(&mut self, pod: &Pod) {
+        self.turned_away += i64::from(pod.turned_away);
         self.learn(pod, pod.had_started());
     }
 
     /// A pod is gone, and was once as `pod`.
     pub(super) fn vanished(&mut self, pod: &Pod) {
+        self.turned_away += i64::from(pod.turned_away);
         self.learn(pod, pod.may_have_started());
     }
 

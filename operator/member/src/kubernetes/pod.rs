@@ -93,6 +93,8 @@ pub(super) struct Pod {
     pub(super) started: bool,
     /// Whether its node said how its containers ended.
     pub(super) ended_by_node: bool,
+    /// Whether its node refused it before it ran anything.
+    pub(super) turned_away: bool,
     /// What keeps it from running, or made it fail.
     pub(super) trouble: Option<Trouble>,
     /// Completion index within its Job.
@@ -113,13 +115,14 @@ pub(super) enum Phase {
 impl Pod {
     /// Whether it has ever started, if this is its last state and it is gone now.
     ///
-    /// A pod that was never given to a node has not. On a node, the kubelet starts containers and tells about it
+    /// A pod that was never given to a node has not, nor one that its node turned away. On a node, the kubelet starts containers and tells about it
     /// afterwards; before it lets a deleted pod go, it stops what runs and writes into the pod how each container ended.
     /// A pod that went without those words was removed by force or with its node: nobody knows what ran.
     pub(super) fn had_started(&self) -> Started {
+        let is_explained = self.ended_by_node || self.turned_away;
         match (self.started, &self.node) {
             (true, _) => Started::Yes,
-            (false, Some(_)) if !self.ended_by_node => Started::Unknown,
+            (false, Some(_)) if !is_explained => Started::Unknown,
             (false, _) => Started::No,
         }
     }
@@ -167,6 +170,7 @@ pub(super) fn trim(pod: &LeanPod) -> Pod {
         started: matches!(phase, Phase::Running | Phase::Succeeded) || started(&status),
         ended_by_node: matches!(phase, Phase::Succeeded | Phase::Failed)
             && containers(&status).any(|container| container.state.terminated.is_some()),
+        turned_away: phase == Phase::Failed && turned_away(&status),
         trouble: trouble(phase, &status),
         index,
         deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -188,6 +192,14 @@ fn started(status: &PodStatus) -> bool {
             || container.last_state.running.is_some()
             || container.last_state.terminated.is_some()
     })
+}
+
+/// Whether a kubelet refused the pod at its door: for want of room (`OutOfcpu`), or because the node is not what the pod
+/// asks for. Its status is then written whole, with these first words and without a container. (Kubernetes 1.36,
+/// `rejectPod`.) What has run before the kubelet started anew and refused it has been seen to run; see `Past`.
+fn turned_away(status: &PodStatus) -> bool {
+    let message = status.message.as_deref().unwrap_or_default();
+    message.starts_with("Pod was rejected: ") && containers(status).next().is_none()
 }
 
 /// Whether `ended` stands for a container that never was. When a pod is deleted while it pulls an image, say, its kubelet
@@ -393,6 +405,25 @@ mod tests {
             pod(spec, json!({"phase": "Failed"})).may_have_started(),
             Started::No
         );
+    }
+
+    #[test]
+    fn a_pod_that_its_node_turned_away_has_not_started() {
+        let message = "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 1000, capacity: 2000";
+        let rejected = json!({"phase": "Failed", "reason": "OutOfcpu", "message": message});
+        let spec = json!({"nodeName": "a", "containers": []});
+        let seen = pod(spec.clone(), rejected.clone());
+        assert!(seen.turned_away);
+        assert_eq!(seen.had_started(), Started::No);
+        assert_eq!(seen.trouble, Some(words("OutOfcpu", Some(message))));
+        // One that has containers was let in.
+        let mut ran = rejected;
+        ran["containerStatuses"] =
+            json!([{"state": {"terminated": {"exitCode": 137, "startedAt": "2026-01-01T00:00:00Z"}}}]);
+        assert_eq!(pod(spec.clone(), ran).had_started(), Started::Yes);
+        // Nor is it a rejection when a pod is failed by somebody else.
+        let lost = json!({"phase": "Failed", "reason": "NodeLost", "message": "node is gone"});
+        assert_eq!(pod(spec, lost).had_started(), Started::Unknown);
     }
 
     #[test]

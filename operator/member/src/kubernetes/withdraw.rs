@@ -88,8 +88,7 @@ async fn hold_back(
         if is_leaving(&present) || is_suspended(&present) {
             return Ok(Withdrawn::Going);
         }
-        let ended = status.succeeded.unwrap_or(0) + status.failed.unwrap_or(0) > 0;
-        if ended || has_started(client, &present, key).await? {
+        if status.succeeded.unwrap_or(0) > 0 || has_started(client, &present, key).await? {
             return Ok(Withdrawn::Started);
         }
         // The Job controller has not taken in yet that it was resumed. Were it suspended again now, what the status says
@@ -105,15 +104,20 @@ async fn hold_back(
     Err(changed(&key.object))
 }
 
-/// Whether a container of any pod of the Job has ever started, by the API server itself: a cache may be behind.
+/// Whether a container of any pod of the Job has ever started, by the API server itself: a cache may be behind. A failure
+/// counts as a start unless the pod is there to show that its node turned it away.
 async fn has_started(client: &Client, job: &Job, key: &ShareKey) -> Result<bool, MemberError> {
     let resource = ApiResource::erase::<ApiPod>(&());
     let pods: Api<LeanPod> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
     let of_share = ListParams::default().labels(&format!("{}={}", marks::SHARE, key.object));
     let pods = pods.list(&of_share).await.map_err(|error| classify(&error))?;
     let uid = job.uid();
-    let own = |pod: &&LeanPod| pod::owner(pod) == uid.as_deref();
-    Ok(pods.items.iter().filter(own).any(|pod| pod::trim(pod).started))
+    let own = pods.items.iter().filter(|pod| pod::owner(pod) == uid.as_deref());
+    let own: Vec<pod::Pod> = own.map(pod::trim).collect();
+    let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+    let turned_away = own.iter().filter(|pod| pod.turned_away).count();
+    let failed = usize::try_from(failed).unwrap_or(0);
+    Ok(failed > turned_away || own.iter().any(|pod| pod.started))
 }
 
 /// Makes a tombstone of the Job, or creates one under its name. Of one that is over, nothing runs any more: it is marked

@@ -95,7 +95,7 @@ async fn a_pod_that_belongs_to_another_job_says_nothing() {
 #[tokio::test]
 async fn replicas_that_ended_have_started() {
     let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-    for status in [json!({"succeeded": 1}), json!({"failed": 1}), complete] {
+    for status in [json!({"succeeded": 1}), complete] {
         let answers = vec![stored_with(status)];
         check(
             Withdraw::IfNotStarted,
@@ -105,6 +105,20 @@ async fn replicas_that_ended_have_started() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_failure_is_a_start_unless_its_node_turned_the_pod_away() {
+    let failed = || stored_with(json!({"failed": 1}));
+    let answers = vec![failed(), pods(&[])];
+    check(Withdraw::IfNotStarted, answers, Ok(Withdrawn::Started), &LOOK).await;
+
+    let (code, mut rejected) = pods(&[("x", json!({}))]);
+    rejected["items"][0]["status"] =
+        json!({"phase": "Failed", "reason": "OutOfcpu", "message": "Pod was rejected: no cpu"});
+    let answers = vec![failed(), (code, rejected), stored(true, "2")];
+    let calls = [LOOK[0], LOOK[1], "PATCH jobs/j-1"];
+    check(Withdraw::IfNotStarted, answers, Ok(Withdrawn::Going), &calls).await;
 }
 
 #[tokio::test]
