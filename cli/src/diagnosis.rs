@@ -201,7 +201,8 @@ mod tests {
                     weight: 2,
                     note: None,
                 },
-            ],
+            ]
+            .into(),
         }
     }
 

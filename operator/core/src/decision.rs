@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::plugin::Refusal;
 
 /// Clusters with room that a message names at most.
@@ -42,8 +44,11 @@ pub struct Verdict {
     /// Sum of the points below times their plugins' weights.
     pub score: i64,
     /// Points by plugin.
-    pub scores: Vec<Points>,
+    pub scores: Scores,
 }
+
+/// Points by plugin. Most workloads are scored by two, so that thousands of verdicts need no allocation each.
+pub type Scores = SmallVec<[Points; 2]>;
 
 /// What one plugin gave a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

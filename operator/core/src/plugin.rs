@@ -125,7 +125,7 @@ pub struct Candidate<'a> {
     pub score: i64,
     /// Replicas of the workload that it has already.
     pub placed: i64,
-    /// Its part under the strategy Weighted, else 1.
+    /// What the last plugin with an opinion said of its part, else 1.
     pub part: i64,
 }
 
@@ -136,28 +136,37 @@ pub struct Steps {
     pub filter: bool,
     /// `score` may have an opinion.
     pub score: bool,
+    /// `part` may have an opinion.
+    pub part: bool,
 }
 
 impl Steps {
-    /// Both.
+    /// None.
+    pub const NONE: Self = Self {
+        filter: false,
+        score: false,
+        part: false,
+    };
+    /// All of them.
     pub const ALL: Self = Self {
         filter: true,
         score: true,
+        part: true,
     };
     /// Only `filter`.
     pub const FILTER: Self = Self {
         filter: true,
-        score: false,
+        ..Self::NONE
     };
     /// Only `score`.
     pub const SCORE: Self = Self {
-        filter: false,
         score: true,
+        ..Self::NONE
     };
-    /// Neither.
-    pub const NONE: Self = Self {
-        filter: false,
-        score: false,
+    /// Only `part`.
+    pub const PART: Self = Self {
+        part: true,
+        ..Self::NONE
     };
 
     /// These if `any`, else none.
@@ -171,7 +180,7 @@ impl Steps {
 ///
 /// # Guarantees
 /// `filter` is asked for each cluster in the order of the configuration until one plugin refuses it; `score` only for
-/// clusters that every plugin let pass; `spread` once, with the candidates in order, already cut to `maxClusters`.
+/// clusters that every plugin let pass, and so is `part`, before it; `spread` once, with the candidates in order, already cut to `maxClusters`.
 /// `retain` is asked about a cluster that holds a share.
 ///
 /// # Caveats
@@ -181,7 +190,7 @@ pub trait SchedulerPlugin: Send + Sync {
     /// Its name, as configuration and diagnosis write it.
     fn name(&self) -> &str;
 
-    /// Which of `filter` and `score` it has an opinion on, for this workload. Asked once a decision, so that thousands
+    /// Which of `filter`, `part` and `score` it has an opinion on, for this workload. Asked once a decision, so that thousands
     /// of clusters need not be asked in vain; a step left out answers as its default does.
     fn steps(&self, _context: Context<'_>) -> Steps {
         Steps::ALL
@@ -193,6 +202,14 @@ pub trait SchedulerPlugin: Send + Sync {
     /// The reason why not.
     fn filter(&self, _context: Context<'_>, _cluster: &Cluster) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// The part of the replicas that `spread` is to give `cluster`, in proportion to the others'; `None`: no opinion.
+    ///
+    /// # Errors
+    /// The reason why it gets none.
+    fn part(&self, _context: Context<'_>, _cluster: &Cluster) -> Result<Option<i64>, Refusal> {
+        Ok(None)
     }
 
     /// Whether a share of the workload that is on `cluster` may stay there. What no longer may is evicted.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::decision::{Decision, Outcome, Points, Verdict, summary};
+use crate::decision::{Decision, Outcome, Points, Scores, Verdict, summary};
 use crate::plugin::{Candidate, Context, Enabled, Refusal, SchedulerPlugin};
 use crate::plugins;
 use crate::snapshot::Snapshot;
@@ -28,6 +28,7 @@ struct Seat {
 struct Asked<'s> {
     filters: Vec<&'s Seat>,
     scores: Vec<&'s Seat>,
+    parts: Vec<&'s Seat>,
     /// The workload's preferences, the greatest weight first.
     preferences: Vec<&'s Preference>,
 }
@@ -59,9 +60,16 @@ impl Scheduler {
         let context = context(workload, snapshot, &policies);
         let asked = self.asked(context);
         let clusters: Vec<&Cluster> = snapshot.clusters.values().collect();
-        let each = clusters.iter().map(|cluster| asked.judge(context, cluster));
-        let verdicts: Vec<Verdict> = each.collect();
-        let candidates = order(workload, &clusters, &verdicts);
+        let (mut verdicts, mut parts) = (
+            Vec::with_capacity(clusters.len()),
+            Vec::with_capacity(clusters.len()),
+        );
+        for cluster in &clusters {
+            let (verdict, part) = asked.judge(context, cluster);
+            verdicts.push(verdict);
+            parts.push(part);
+        }
+        let candidates = order(workload, &clusters, &verdicts, &parts);
         let outcome = match self.spread(context, &candidates) {
             Ok(parts) => Outcome::Placed(parts),
             Err(short) => refuse(context, &asked, &clusters, &verdicts, short),
@@ -94,17 +102,19 @@ impl Scheduler {
     }
 
     fn asked<'s>(&'s self, context: Context<'s>) -> Asked<'s> {
-        let (mut filters, mut scores) = (Vec::new(), Vec::new());
+        let (mut filters, mut scores, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for seat in &self.plugins {
             let steps = seat.plugin.steps(context);
             filters.extend(steps.filter.then_some(seat));
             scores.extend(steps.score.then_some(seat));
+            parts.extend(steps.part.then_some(seat));
         }
         let mut preferences: Vec<&Preference> = context.workload.preferences.iter().collect();
         preferences.sort_by_key(|preference| Reverse(preference.weight));
         Asked {
             filters,
             scores,
+            parts,
             preferences,
         }
     }
@@ -156,25 +166,35 @@ impl Scheduler {
 }
 
 impl Asked<'_> {
-    fn judge(&self, context: Context<'_>, cluster: &Cluster) -> Verdict {
+    /// What is found about `cluster`, and its part.
+    fn judge(&self, context: Context<'_>, cluster: &Cluster) -> (Verdict, i64) {
         let workload = context.workload;
         let mut verdict = Verdict {
             cluster: cluster.name.clone(),
             weight: self.weight(cluster),
             fit: 0,
             score: 0,
-            scores: Vec::new(),
+            scores: Scores::new(),
             refusal: None,
         };
+        let mut part = 1;
         for seat in &self.filters {
             if let Err(refusal) = seat.plugin.filter(context, cluster) {
                 verdict.refusal = Some((seat.name.clone(), refusal));
-                return verdict;
+                return (verdict, part);
+            }
+        }
+        for seat in &self.parts {
+            match seat.plugin.part(context, cluster) {
+                Ok(given) => part = given.unwrap_or(part),
+                Err(refusal) => {
+                    verdict.refusal = Some((seat.name.clone(), refusal));
+                    return (verdict, part);
+                }
             }
         }
         let fit = cluster.room.as_ref().map_or(0, |room| room.fit(&workload.needs));
         verdict.fit = fit.min(workload.replicas);
-        verdict.scores = Vec::with_capacity(self.scores.len());
         for seat in &self.scores {
             if let Some(score) = seat.plugin.score(context, cluster) {
                 let points = score.points.clamp(0, 100);
@@ -187,7 +207,7 @@ impl Asked<'_> {
                 });
             }
         }
-        verdict
+        (verdict, part)
     }
 
     /// The highest weight among the preferences that `cluster` satisfies; 0 when none.
@@ -208,7 +228,12 @@ impl Asked<'_> {
             .iter()
             .skip_while(|seat| !Arc::ptr_eq(&seat.name, first))
             .skip(1);
-        let mut later = after.filter_map(|seat| seat.plugin.filter(context, cluster).err());
+        let filters = after.filter_map(|seat| seat.plugin.filter(context, cluster).err());
+        let parts = self
+            .parts
+            .iter()
+            .filter_map(|seat| seat.plugin.part(context, cluster).err());
+        let mut later = filters.chain(parts);
         PASSING.contains(&refusal.reason) && later.all(|refusal| PASSING.contains(&refusal.reason))
     }
 }
@@ -248,7 +273,12 @@ fn cut(candidates: &[Candidate<'_>], counts: &[i64], replicas: i64) -> Vec<i64> 
 }
 
 /// Feasible clusters: weight descending, score descending, name ascending, which is how verdicts come.
-fn order<'c>(workload: &Workload, clusters: &[&'c Cluster], verdicts: &[Verdict]) -> Vec<Candidate<'c>> {
+fn order<'c>(
+    workload: &Workload,
+    clusters: &[&'c Cluster],
+    verdicts: &[Verdict],
+    parts: &[i64],
+) -> Vec<Candidate<'c>> {
     let feasible = verdicts
         .iter()
         .enumerate()
@@ -267,7 +297,7 @@ fn order<'c>(workload: &Workload, clusters: &[&'c Cluster], verdicts: &[Verdict]
             weight: verdict.weight,
             score: verdict.score,
             placed: workload.placed.get(&*cluster.name).copied().unwrap_or(0),
-            part: 1,
+            part: parts[index],
         }
     });
     each.collect()

@@ -96,6 +96,9 @@ fn level(tier: &[Candidate<'_>], replicas: i64) -> Vec<i64> {
     // parts gain by it: one more level adds at most one replica to each.
     let greatest = tier.iter().map(|c| c.part).max().unwrap_or(1).max(1);
     let at = |candidate: &Candidate<'_>, level: i64| {
+        if candidate.part == greatest {
+            return (level - candidate.placed).clamp(0, candidate.fit);
+        }
         let twice = level.saturating_mul(candidate.part.max(0)).saturating_mul(2);
         let want = twice.saturating_add(greatest) / greatest.saturating_mul(2);
         (want - candidate.placed).clamp(0, candidate.fit)

@@ -15,46 +15,41 @@ impl SchedulerPlugin for Weighted {
     }
 
     fn steps(&self, context: Context<'_>) -> Steps {
-        Steps::FILTER.when(matches!(context.workload.spread.strategy, Strategy::Weighted(_)))
+        Steps::PART.when(matches!(context.workload.spread.strategy, Strategy::Weighted(_)))
     }
 
-    fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
-        match &context.workload.spread.strategy {
-            Strategy::Weighted(parts) if !has_part(parts, &cluster.name, &cluster.labels) => Err(
-                Refusal::new("NotWeighted", "given no part by placement.spread.clusterWeights"),
-            ),
-            _ => Ok(()),
+    fn part(&self, context: Context<'_>, cluster: &Cluster) -> Result<Option<i64>, Refusal> {
+        let Strategy::Weighted(parts) = &context.workload.spread.strategy else {
+            return Ok(None);
+        };
+        match part(parts, &cluster.name, &cluster.labels) {
+            None => Err(Refusal::new(
+                "NotWeighted",
+                "given no part by placement.spread.clusterWeights",
+            )),
+            part => Ok(part),
         }
     }
 
     fn spread(&self, context: Context<'_>, candidates: &[Candidate<'_>]) -> Option<Vec<i64>> {
-        let Strategy::Weighted(parts) = &context.workload.spread.strategy else {
-            return None;
-        };
-        let each = candidates.iter().map(|candidate| Candidate {
-            part: part(parts, candidate.cluster, candidate.labels),
-            ..*candidate
-        });
-        let weighted: Vec<Candidate<'_>> = each.collect();
-        Some(spread::proportional(&weighted, context.workload.replicas))
+        matches!(context.workload.spread.strategy, Strategy::Weighted(_))
+            .then(|| spread::proportional(candidates, context.workload.replicas))
     }
 }
 
-/// The greatest weight of the entries that name the cluster; else of those whose selector matches it; else 0.
-fn part(parts: &[Part], name: &str, labels: &Labels) -> i64 {
-    let named = parts
-        .iter()
-        .filter(|part| part.names(name))
-        .map(|part| part.weight);
-    let matching = parts
-        .iter()
-        .filter(|part| part.matches(labels))
-        .map(|part| part.weight);
-    named.max().or_else(|| matching.max()).unwrap_or(0)
-}
-
-fn has_part(parts: &[Part], name: &str, labels: &Labels) -> bool {
-    parts.iter().any(|part| part.names(name) || part.matches(labels))
+/// The greatest weight of the entries that name the cluster; else of those whose selector matches it.
+fn part(parts: &[Part], name: &str, labels: &Labels) -> Option<i64> {
+    let named = parts.iter().filter(|part| part.names(name));
+    named.map(|part| part.weight).max().or_else(|| {
+        let mut greatest = None;
+        for part in parts {
+            // Labels are looked at only where that could change the answer.
+            if greatest < Some(part.weight) && part.matches(labels) {
+                greatest = Some(part.weight);
+            }
+        }
+        greatest
+    })
 }
 
 impl Part {

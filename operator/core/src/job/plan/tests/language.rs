@@ -231,7 +231,7 @@ pub(super) fn answer(text: &str) -> Option<Decision> {
         fit: 0,
         weight: 0,
         score: 0,
-        scores: vec![],
+        scores: vec![].into(),
     }];
     Some(Decision { outcome, verdicts })
 }
