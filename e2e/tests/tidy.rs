@@ -29,7 +29,15 @@ const ARROWS: [(&str, &[&str]); 7] = [
 
 /// What sky-core depends on outside tests: nothing that could read a clock, a socket or a cluster. cel comes without its
 /// feature chrono.
-const CORE_NEEDS: [&str; 6] = ["cel", "regex", "serde", "serde_json", "sha2", "thiserror"];
+const CORE_NEEDS: [&str; 7] = [
+    "cel",
+    "regex",
+    "serde",
+    "serde_json",
+    "sha2",
+    "smallvec",
+    "thiserror",
+];
 
 /// Lines of a file without its tests.
 const MOST_LINES: usize = 500;
