@@ -1,5 +1,4 @@
-//! SkyDeployment: N replicas kept running, spread over members. Its behaviour is not there yet: the operator says so
-//! in a condition.
+//! SkyDeployment: N replicas kept running, spread over members.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};

@@ -137,6 +137,18 @@ pub struct ClusterCounts {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub unknown: i64,
+    /// Of a SkyDeployment: ready to serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ready: Option<i64>,
+    /// Of a SkyDeployment: of the present template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub updated: Option<i64>,
+    /// Of a SkyDeployment: ready for long enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub available: Option<i64>,
     /// Why replicas there wait or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounds::reason")]

@@ -1,4 +1,4 @@
-//! Finds shares of this host on members that no SkyJob accounts for: says so at once, removes them after a day.
+//! Finds shares of this host on members that no workload accounts for: says so at once, removes them after a day.
 //!
 //! They come from a host restored from an older backup, or from a finalizer removed by hand. A day, because the SkyJob
 //! may be restored too, and is then given its shares back.
@@ -14,7 +14,8 @@ use sky_convert::job::parse;
 use sky_convert::workload::Defaults;
 use sky_core::observation::Observation;
 use sky_core::share::ShareKey;
-use sky_crds::SkyJob;
+use sky_core::workload::Kind;
+use sky_crds::{SkyDeployment, SkyJob};
 use sky_member::Withdraw;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub async fn run(
     fleet: Arc<Fleet>,
     jobs: Store<DeserializeGuard<SkyJob>>,
+    deployments: Store<DeserializeGuard<SkyDeployment>>,
     defaults: LiveDefaults,
     stop: CancellationToken,
 ) {
@@ -41,8 +43,10 @@ pub async fn run(
             () = stop.cancelled() => return,
         }
         let defaults = defaults.now();
-        let present =
-            fleet.synced_shares(|cluster, share| !is_accounted_for(cluster, share, &jobs, &defaults));
+        let present = fleet.synced_shares(|cluster, share| match share.stamp.kind {
+            Kind::SkyJob => !is_accounted_for(cluster, share, &jobs, &defaults),
+            Kind::SkyDeployment => !has_owner(share, &deployments),
+        });
         found.retain(|known, _| present.contains(known));
         for (cluster, key) in present {
             let since = found.entry((cluster.clone(), key.clone())).or_insert_with(|| {
@@ -50,7 +54,7 @@ pub async fn run(
                     cluster,
                     namespace = %key.namespace,
                     object = %key.object,
-                    "a share of this host belongs to no SkyJob; it is removed after a day"
+                    "a share of this host belongs to no workload; it is removed after a day"
                 );
                 Instant::now()
             });
@@ -62,6 +66,13 @@ pub async fn run(
             }
         }
     }
+}
+
+/// Whether the SkyDeployment of this share is there: it withdraws what it does not want any more.
+fn has_owner(share: &Observation, deployments: &Store<DeserializeGuard<SkyDeployment>>) -> bool {
+    let stamp = &share.stamp;
+    let owner = deployments.get(&ObjectRef::new(&stamp.name).within(&stamp.namespace));
+    owner.is_some_and(|guard| guard.uid().as_deref() == Some(&stamp.uid))
 }
 
 /// Whether a SkyJob of the host has this share, or may be given it back.

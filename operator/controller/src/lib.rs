@@ -3,9 +3,11 @@
 //! `run` wires everything and, with `fleet`, is the only one that spawns. `job` and `cluster` are reconcilers of named
 //! steps, `scheduler` decides what waits, `fleet` listens to members, `host` reads and writes the host.
 
+pub mod calls;
 pub(crate) mod clock;
 pub mod cluster;
 pub mod configuration;
+pub mod deployment;
 pub mod fleet;
 pub mod health;
 pub mod host;
@@ -13,6 +15,7 @@ pub mod job;
 pub mod leftovers;
 pub mod origin;
 pub mod policy;
+pub mod requeue;
 pub mod rules;
 pub mod run;
 pub mod scheduler;

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use sky_core::plugin::Enabled;
@@ -23,13 +23,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calls::{Called, Calls};
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
 use crate::health::{self, Readiness};
+use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
 use crate::stores::{Concerned, Stores};
-use crate::{cluster, configuration, host, job, leftovers, origin, policy, unsupported};
+use crate::{cluster, configuration, deployment, host, job, leftovers, origin, policy, unsupported};
 
 /// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
 const GATHER: Duration = Duration::from_millis(500);
@@ -64,10 +66,10 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
     let stop = CancellationToken::new();
     let ready = Readiness::default();
     let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
-    let parts = Parts::new(client, settings.clone(), origin, configured, stop.clone());
+    let (parts, called, stirs) = Parts::new(client, settings.clone(), origin, configured, stop.clone());
     let tasks = TaskTracker::new();
     spawn(&tasks, &stop, follower.run(stop.clone()));
-    let working = parts.start(&tasks, ready);
+    let working = parts.start(&tasks, called, stirs, ready);
     let outcome = tokio::select! {
         biased;
         () = stop.cancelled() => Err(anyhow::anyhow!("a part of the operator ended; see the log above")),
@@ -113,12 +115,11 @@ struct Parts {
     stop: CancellationToken,
     fleet: Arc<Fleet>,
     board: Arc<Board>,
-    stirs: UnboundedReceiver<Stir>,
-    job_calls: (
-        UnboundedSender<ObjectRef<SkyJob>>,
-        UnboundedReceiver<ObjectRef<SkyJob>>,
-    ),
+    calls: Calls,
 }
+
+/// What members stir.
+type Stirs = UnboundedReceiver<Stir>;
 
 impl Parts {
     fn new(
@@ -127,10 +128,11 @@ impl Parts {
         origin: String,
         configured: Configured,
         stop: CancellationToken,
-    ) -> Self {
+    ) -> (Self, Called, Stirs) {
         let (stir, stirs) = unbounded_channel();
         let fleet = Fleet::new(stir, stop.clone());
-        Self {
+        let (calls, called) = Calls::new();
+        let parts = Self {
             client,
             settings,
             origin,
@@ -138,17 +140,23 @@ impl Parts {
             stop,
             fleet,
             board: Arc::new(Board::default()),
-            stirs,
-            job_calls: unbounded_channel(),
-        }
+            calls,
+        };
+        (parts, called, stirs)
     }
 
     /// Starts everything on `tasks`: the host's objects are known before anything acts on them.
-    async fn start(self, tasks: &TaskTracker, ready: Readiness) -> anyhow::Result<()> {
+    async fn start(
+        self,
+        tasks: &TaskTracker,
+        called: Called,
+        stirs: Stirs,
+        ready: Readiness,
+    ) -> anyhow::Result<()> {
         let concerned = Concerned {
             board: self.board.clone(),
             fleet: self.fleet.clone(),
-            jobs: self.job_calls.0.clone(),
+            calls: self.calls.clone(),
         };
         let (stores, watches) = Stores::open(&self.client, &concerned, &self.stop);
         for watch in watches {
@@ -158,41 +166,51 @@ impl Parts {
         for cluster in stores.clusters.state() {
             self.fleet.register(&cluster.name_any());
         }
-        self.start_controllers(tasks, stores);
+        self.start_controllers(tasks, stores, called, stirs);
         ready.set();
         tracing::info!("the host's objects are known");
         Ok(())
     }
 
     /// Starts what acts: scheduler, reconcilers, and what passes on between them.
-    fn start_controllers(self, tasks: &TaskTracker, stores: Stores) {
+    fn start_controllers(self, tasks: &TaskTracker, stores: Stores, called: Called, stirs: Stirs) {
         let (client, stop, fleet) = (&self.client, &self.stop, &self.fleet);
         let Stores {
             clusters,
             jobs,
+            deployments,
             rules,
             ..
         } = stores;
         let defaults = LiveDefaults::new(self.configured.clone(), self.settings.default_image.clone());
-        spawn(
-            tasks,
-            stop,
-            reconfigure(self.configured, self.board.clone(), stop.clone()),
-        );
-        let (job_calls, job_called) = self.job_calls;
+        let followed = reconfigure(self.configured.clone(), self.board.clone(), stop.clone());
+        spawn(tasks, stop, followed);
         let (cluster_calls, cluster_called) = unbounded_channel();
-        let sources = Sources::new(jobs.clone(), rules.clone(), fleet.clone(), defaults.clone());
-        let forwarded = forward(self.stirs, job_calls.clone(), cluster_calls, self.board.clone());
+        let sources = Sources::new(
+            jobs.clone(),
+            deployments.clone(),
+            rules.clone(),
+            fleet.clone(),
+            defaults.clone(),
+        );
+        let calls = self.calls.clone();
+        let forwarded = forward(stirs, calls.clone(), cluster_calls, self.board.clone());
         spawn(tasks, stop, forwarded);
         spawn(
             tasks,
             stop,
-            scheduler::run(self.board.clone(), sources, job_calls, stop.clone()),
+            scheduler::run(self.board.clone(), sources, calls, stop.clone()),
         );
         spawn(
             tasks,
             stop,
-            leftovers::run(fleet.clone(), jobs.clone(), defaults.clone(), stop.clone()),
+            leftovers::run(
+                fleet.clone(),
+                jobs.clone(),
+                deployments.clone(),
+                defaults.clone(),
+                stop.clone(),
+            ),
         );
         let context = cluster::Context::new(
             client.clone(),
@@ -201,6 +219,7 @@ impl Parts {
             fleet.clone(),
             self.board.clone(),
             jobs.clone(),
+            deployments.clone(),
         );
         let namespace = &self.settings.namespace;
         spawn(
@@ -208,23 +227,49 @@ impl Parts {
             stop,
             run_clusters(client, namespace, cluster_called, context, stop.clone()),
         );
-        let context = job::Context::new(
+        self.start_workloads(tasks, called, &rules, &defaults);
+        let context = policy::Context {
+            client: client.clone(),
+            clusters,
+            jobs,
+            deployments,
+        };
+        spawn(tasks, stop, run_policies(client, context, stop.clone()));
+        spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
+        tasks.spawn(listeners_end(self.fleet, self.stop));
+    }
+
+    /// Starts the reconcilers of both kinds of workload.
+    fn start_workloads(
+        &self,
+        tasks: &TaskTracker,
+        called: Called,
+        rules: &Arc<Rules>,
+        defaults: &LiveDefaults,
+    ) {
+        let (client, stop) = (&self.client, &self.stop);
+        let context = deployment::Context::new(
             client.clone(),
-            fleet.clone(),
-            self.board,
-            rules,
-            self.origin,
-            defaults,
+            self.fleet.clone(),
+            self.board.clone(),
+            rules.clone(),
+            self.origin.clone(),
+            defaults.clone(),
         );
-        spawn(tasks, stop, run_jobs(client, job_called, context, stop.clone()));
-        spawn(tasks, stop, run_policies(client, clusters, jobs, stop.clone()));
         spawn(
             tasks,
             stop,
-            run_unsupported::<SkyDeployment>(client, stop.clone()),
+            run_deployments(client, called.deployments, context, stop.clone()),
         );
-        spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
-        tasks.spawn(listeners_end(self.fleet, self.stop));
+        let context = job::Context::new(
+            client.clone(),
+            self.fleet.clone(),
+            self.board.clone(),
+            rules.clone(),
+            self.origin.clone(),
+            defaults.clone(),
+        );
+        spawn(tasks, stop, run_jobs(client, called.jobs, context, stop.clone()));
     }
 }
 
@@ -259,10 +304,10 @@ fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output
     });
 }
 
-/// Passes on what members say: to jobs at once, to clusters gathered, and to the scheduler.
+/// Passes on what members say: to workloads at once, to clusters gathered, and to the scheduler.
 async fn forward(
     mut stirs: UnboundedReceiver<Stir>,
-    jobs: UnboundedSender<ObjectRef<SkyJob>>,
+    workloads: Calls,
     clusters: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
     board: Arc<Board>,
 ) {
@@ -272,8 +317,7 @@ async fn forward(
     loop {
         tokio::select! {
             stir = stirs.recv() => match stir {
-                // The receivers only go when the operator ends.
-                Some(Stir::Job { namespace, name }) => drop(jobs.send(ObjectRef::new(&name).within(&namespace))),
+                Some(Stir::Workload(workload)) => workloads.call(&workload),
                 Some(Stir::Cluster(name)) => {
                     board.wake();
                     gathered.insert(name);
@@ -282,6 +326,7 @@ async fn forward(
             },
             _ = flush.tick(), if !gathered.is_empty() => {
                 for name in std::mem::take(&mut gathered) {
+                    // The receiver only goes when the operator ends.
                     let _ = clusters.send(ObjectRef::new(&name));
                 }
             }
@@ -313,6 +358,23 @@ fn run_jobs(
         .for_each(|_| future::ready(()))
 }
 
+/// Any number at once, as SkyJobs.
+fn run_deployments(
+    client: &Client,
+    called: UnboundedReceiver<ObjectRef<SkyDeployment>>,
+    context: deployment::Context,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let api: Api<DeserializeGuard<SkyDeployment>> = Api::all(client.clone());
+    let called = calls(called)
+        .map(|one| ObjectRef::new(&one.name).within(one.namespace.as_deref().unwrap_or_default()));
+    Controller::new(api, watcher::Config::default())
+        .reconcile_on(called)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(deployment::reconcile, deployment::retry, Arc::new(context))
+        .for_each(|_| future::ready(()))
+}
+
 fn run_clusters(
     client: &Client,
     namespace: &str,
@@ -337,19 +399,13 @@ fn run_clusters(
 
 fn run_policies(
     client: &Client,
-    clusters: Store<DeserializeGuard<SkyCluster>>,
-    jobs: Store<DeserializeGuard<SkyJob>>,
+    context: policy::Context,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let api: Api<DeserializeGuard<FilterPolicy>> = Api::all(client.clone());
     let every: Api<SkyCluster> = Api::all(client.clone());
     let controller = Controller::new(api, watcher::Config::default());
     let policies = controller.store();
-    let context = policy::Context {
-        client: client.clone(),
-        clusters,
-        jobs,
-    };
     // A cluster that comes or goes changes which names are unknown.
     let all = move |_: SkyCluster| -> Vec<ObjectRef<DeserializeGuard<FilterPolicy>>> {
         policies

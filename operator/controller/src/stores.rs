@@ -8,14 +8,15 @@ use anyhow::Context as _;
 use futures::future::{self, BoxFuture};
 use futures::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use kube::runtime::reflector::{self, Store, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use sky_convert::job::has_ended;
-use sky_crds::{FilterPolicy, SkyCluster, SkyJob, SkyNamespace};
-use tokio::sync::mpsc::UnboundedSender;
+use sky_core::workload::{Kind, WorkloadRef};
+use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace};
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Calls;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
 use crate::scheduler::Board;
@@ -26,6 +27,8 @@ pub struct Stores {
     pub clusters: Store<DeserializeGuard<SkyCluster>>,
     /// SkyJobs.
     pub jobs: Store<DeserializeGuard<SkyJob>>,
+    /// SkyDeployments.
+    pub deployments: Store<DeserializeGuard<SkyDeployment>>,
     /// FilterPolicies.
     pub policies: Store<DeserializeGuard<FilterPolicy>>,
     /// SkyNamespaces.
@@ -42,8 +45,8 @@ pub struct Concerned {
     pub board: Arc<Board>,
     /// Passes on that a cluster's shares are to be looked at.
     pub fleet: Arc<Fleet>,
-    /// SkyJobs to look at.
-    pub jobs: UnboundedSender<ObjectRef<SkyJob>>,
+    /// Workloads to look at.
+    pub calls: Calls,
 }
 
 impl Stores {
@@ -56,12 +59,14 @@ impl Stores {
     ) -> (Self, Vec<BoxFuture<'static, ()>>) {
         let (clusters, cluster_writer) = reflector::store::<DeserializeGuard<SkyCluster>>();
         let (jobs, job_writer) = reflector::store::<DeserializeGuard<SkyJob>>();
+        let (deployments, deployment_writer) = reflector::store::<DeserializeGuard<SkyDeployment>>();
         let (policies, policy_writer) = reflector::store::<DeserializeGuard<FilterPolicy>>();
         let (namespaces, namespace_writer) = reflector::store::<DeserializeGuard<SkyNamespace>>();
         let stores = Self {
             rules: Rules::new(clusters.clone(), policies.clone(), namespaces.clone()),
             clusters,
             jobs,
+            deployments,
             policies,
             namespaces,
             live: Arc::default(),
@@ -70,8 +75,13 @@ impl Stores {
             let board = concerned.board.clone();
             move |_: Option<&DeserializeGuard<SkyJob>>| board.wake()
         };
+        let at_deployment = {
+            let board = concerned.board.clone();
+            move |_: Option<&DeserializeGuard<SkyDeployment>>| board.wake()
+        };
         let watches = vec![
             keep(client, job_writer, at_job, stop),
+            keep(client, deployment_writer, at_deployment, stop),
             keep(client, cluster_writer, stores.at_cluster(concerned), stop),
             keep(client, policy_writer, stores.at_policy(concerned), stop),
             keep(client, namespace_writer, stores.at_namespace(concerned), stop),
@@ -90,6 +100,10 @@ impl Stores {
             .await
             .context(ended("SkyClusters"))?;
         self.jobs.wait_until_ready().await.context(ended("SkyJobs"))?;
+        self.deployments
+            .wait_until_ready()
+            .await
+            .context(ended("SkyDeployments"))?;
         self.policies
             .wait_until_ready()
             .await
@@ -114,7 +128,7 @@ impl Stores {
             if let Some(Ok(api)) = guard.map(|guard| &guard.0)
                 && rules.has_moved(api)
             {
-                concerned.fleet.stir_jobs(&api.name_any());
+                concerned.fleet.stir_workloads(&api.name_any());
             }
         }
     }
@@ -143,9 +157,10 @@ impl Stores {
         }
     }
 
-    /// A rule of this namespace has changed: has every unfinished SkyJob there looked at that has a place.
+    /// A rule of this namespace has changed: has every workload there looked at that has a place and has not ended.
     fn look_at_placed(&self, concerned: &Concerned) -> impl Fn(Option<String>) + Send + Sync + 'static {
-        let (rules, jobs, live) = (self.rules.clone(), self.jobs.clone(), self.live.clone());
+        let (rules, live) = (self.rules.clone(), self.live.clone());
+        let (jobs, deployments) = (self.jobs.clone(), self.deployments.clone());
         let concerned = concerned.clone();
         move |namespace| {
             rules.changed();
@@ -157,11 +172,28 @@ impl Stores {
                 let Ok(job) = &guard.0 else { continue };
                 let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
                 if job.namespace() == namespace && placement.is_some() && !has_ended(job) {
-                    // The receiver only goes when the operator ends.
-                    let _ = concerned.jobs.send(ObjectRef::from_obj(job));
+                    concerned.calls.call(&reference(Kind::SkyJob, job));
+                }
+            }
+            for guard in deployments.state() {
+                let Ok(deployment) = &guard.0 else { continue };
+                let status = deployment.status.as_ref();
+                let placement = status.and_then(|status| status.placement.as_ref());
+                if deployment.namespace() == namespace && placement.is_some() {
+                    concerned.calls.call(&reference(Kind::SkyDeployment, deployment));
                 }
             }
         }
+    }
+}
+
+/// The name of a workload of this kind.
+#[must_use]
+pub fn reference(kind: Kind, object: &impl ResourceExt) -> WorkloadRef {
+    WorkloadRef {
+        kind,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
     }
 }
 

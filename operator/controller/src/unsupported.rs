@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::core::{NamespaceResourceScope, Resource};
+use kube::core::Resource;
 use kube::runtime::controller::Action;
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sky_convert::status::transition;
-use sky_crds::{SkyDeployment, SkyNamespace};
+use sky_crds::SkyNamespace;
 
 use crate::host;
 
@@ -26,24 +26,6 @@ pub trait NotYet:
     fn api(&self, client: Client) -> Api<Self>;
     /// Its generation and conditions, to be set.
     fn report(&mut self) -> (&mut Option<i64>, &mut Vec<Condition>);
-}
-
-fn namespaced<K>(object: &K, client: Client) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    Api::namespaced(client, &object.namespace().unwrap_or_default())
-}
-
-impl NotYet for SkyDeployment {
-    fn api(&self, client: Client) -> Api<Self> {
-        namespaced(self, client)
-    }
-
-    fn report(&mut self) -> (&mut Option<i64>, &mut Vec<Condition>) {
-        let status = self.status.get_or_insert_default();
-        (&mut status.observed_generation, &mut status.conditions)
-    }
 }
 
 impl NotYet for SkyNamespace {

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use sky_core::accelerator;
-use sky_core::cluster::Nodes;
 use sky_core::job::{Facts, Finished, Refused};
 use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::Counts;
 use sky_core::placement::PlacedShare;
-use sky_core::room::Room;
-use sky_core::share::{Accelerator, Program, Retry, Share, ShareKey, Stamp};
+use sky_core::share::{Program, Retry, Share, ShareKey, Stamp};
 use sky_core::workload::{Kind, Workload};
 use sky_crds::job::RestartPolicy;
 use sky_crds::names;
@@ -48,7 +45,7 @@ pub struct Job {
 /// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
 pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let spec = &job.spec;
-    workload::refuse_unsupported(&spec.workload)?;
+    workload::refuse_unsupported(Kind::SkyJob, &spec.workload)?;
     let replicas = replicas(spec)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
     let metadata = &job.metadata;
@@ -125,7 +122,7 @@ fn spec_hash(spec: &SkyJobSpec) -> String {
 }
 
 /// Labels or annotations without those that mark ownership by us or by tools on the host.
-fn copied(entries: Option<&BTreeMap<String, String>>) -> Labels {
+pub(crate) fn copied(entries: Option<&BTreeMap<String, String>>) -> Labels {
     let kept = entries.into_iter().flatten().filter(|(key, _)| {
         let marked = names::UNCOPIED_KEY_PREFIXES
             .iter()
@@ -241,19 +238,6 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
     })
 }
 
-/// What the replicas of `job` ask for as accelerators, by the names that these nodes have for it; `None` when they ask
-/// for none, or no node has such.
-#[must_use]
-pub fn accelerator(job: &Job, nodes: &Nodes) -> Option<Accelerator> {
-    let need = job.workload.needs.accelerator.as_ref()?;
-    let room = Room::new(nodes.clone());
-    Some(Accelerator {
-        resource: room.accelerator(&job.workload.needs)?.to_string(),
-        count: need.count,
-        models: accelerator::models(nodes, need),
-    })
-}
-
 /// The share of `job` that `placed` says, as its member is to create it: running, not known to be there yet, and without
 /// accelerators, which each member names in its own way.
 #[must_use]
@@ -262,6 +246,7 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
     let object = naming::share_object(&workload.name, &workload.uid, &job.run, &placed.id);
     Share {
         key: ShareKey {
+            kind: workload.kind,
             namespace: workload.namespace.clone(),
             object,
         },
@@ -288,6 +273,7 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
         requests: workload.needs.resources.clone(),
         accelerator: None,
         retry: job.retry.less(placed.interruptions),
+        progress_deadline: None,
     }
 }
 

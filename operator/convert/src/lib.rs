@@ -2,6 +2,7 @@
 //!
 //! Fed with objects of the host; sky-core decides on the result. What cannot be carried out is found here and named.
 
+pub mod accelerator;
 pub mod cluster;
 pub mod configuration;
 pub mod deployment;

@@ -38,7 +38,7 @@ fn share_to_api(share: &PlacedShare) -> Share {
         id: share.id.clone(),
         cluster: share.cluster.clone(),
         replicas: share.replicas,
-        ranks: Some(share.ranks.to_string()),
+        ranks: Some(share.ranks.to_string()).filter(|ranks| !ranks.is_empty()),
         attempt: share.attempt,
         interruptions: counted(share.interruptions),
         bind_time: share.bound.and_then(time),

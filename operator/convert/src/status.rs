@@ -35,7 +35,7 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
             .as_ref()
             .map(|placement| cut(&placement.summary(), MAX_SUMMARY))
             .filter(|s| !s.is_empty()),
-        diagnosis: diagnosis(wanted),
+        diagnosis: diagnosis_to_api(&wanted.diagnosis),
         cool_downs: wanted
             .cool_downs
             .iter()
@@ -183,6 +183,9 @@ fn cluster_to_api(cluster: &ClusterStatus) -> ClusterCounts {
         succeeded: cluster.counts.succeeded,
         failed: cluster.counts.failed,
         unknown: cluster.unknown,
+        ready: None,
+        updated: None,
+        available: None,
         reason: cluster.trouble.as_ref().map(|trouble| code(&trouble.reason)),
         message: cluster
             .trouble
@@ -222,9 +225,8 @@ fn totals_to_api(wanted: &Status) -> ApiTotals {
     }
 }
 
-fn diagnosis(wanted: &Status) -> Vec<ClusterDiagnosis> {
-    let each = wanted
-        .diagnosis
+pub(crate) fn diagnosis_to_api(diagnosis: &[(String, String, String)]) -> Vec<ClusterDiagnosis> {
+    let each = diagnosis
         .iter()
         .map(|(cluster, reason, message)| ClusterDiagnosis {
             cluster: cluster.clone(),
@@ -234,7 +236,7 @@ fn diagnosis(wanted: &Status) -> Vec<ClusterDiagnosis> {
     each.collect()
 }
 
-fn diagnosis_from_api(api: &ClusterDiagnosis) -> (String, String, String) {
+pub(crate) fn diagnosis_from_api(api: &ClusterDiagnosis) -> (String, String, String) {
     (
         api.cluster.clone(),
         api.reason.clone(),

@@ -38,12 +38,10 @@ pub(crate) fn invalid(message: String) -> Refused {
 }
 
 /// Fields whose behaviour is not there yet are refused, never ignored.
-pub(crate) fn refuse_unsupported(workload: &WorkloadSpec) -> Result<(), Refused> {
+pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<(), Refused> {
+    let reschedules = workload.on_cluster_lost == Some(OnClusterLost::Reschedule);
     let fields = [
-        (
-            "onClusterLost: Reschedule",
-            workload.on_cluster_lost == Some(OnClusterLost::Reschedule),
-        ),
+        ("onClusterLost: Reschedule", kind == Kind::SkyJob && reschedules),
         ("followConfig: true", workload.follow_config == Some(true)),
         ("overrides", !workload.overrides.is_empty()),
         ("slurm", workload.slurm.is_some()),

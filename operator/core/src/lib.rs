@@ -6,6 +6,7 @@
 pub mod accelerator;
 pub mod cluster;
 pub mod decision;
+pub mod deployment;
 pub mod eviction;
 pub mod expression;
 pub mod fit;

@@ -37,6 +37,27 @@ pub struct Observation {
     pub end: Option<End>,
     /// What keeps its replicas from running, or made them fail.
     pub trouble: Option<Trouble>,
+    /// Of a SkyDeployment: how far its object has got with what it was last told.
+    pub rollout: Option<Rollout>,
+}
+
+/// How far the object of a SkyDeployment's share has got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollout {
+    /// Counts the changes of its spec, whoever made them.
+    pub generation: i64,
+    /// Whether its controller has taken the last one in.
+    pub current: bool,
+    /// Replicas that exist, of any template.
+    pub existing: i64,
+    /// Those of the present template.
+    pub updated: i64,
+    /// Those that are ready to serve.
+    pub ready: i64,
+    /// Those that have been ready for long enough.
+    pub available: i64,
+    /// Why it makes no progress, when it has not for longer than it may.
+    pub stuck: Option<Trouble>,
 }
 
 /// Whether a replica has ever started. What is known lasts, also when the replica itself is gone.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::labels::Labels;
 use crate::ranks::Ranks;
 use crate::resources::Resources;
-use crate::workload::Kind;
+use crate::workload::{Kind, WorkloadRef};
 
 /// What is stamped on every object we create on a member, so that it is known again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,16 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The workload that the share is of, by name: it may have been created anew since.
+    #[must_use]
+    pub fn workload(&self) -> WorkloadRef {
+        WorkloadRef {
+            kind: self.kind,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// Whether both are of one share: what it was made from may have changed since.
     #[must_use]
     pub fn is_of_same_share(&self, other: &Self) -> bool {
@@ -44,6 +54,8 @@ impl Stamp {
 /// Names one share's object on its member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShareKey {
+    /// Kind of its workload: objects of different kinds may have one name.
+    pub kind: Kind,
     /// Namespace on the member.
     pub namespace: String,
     /// Object name on the member.
@@ -79,8 +91,10 @@ pub struct Share {
     pub requests: Resources,
     /// Accelerators that it asks for besides, as its member names them.
     pub accelerator: Option<Accelerator>,
-    /// What happens when a replica fails.
+    /// What happens when a replica of a SkyJob fails.
     pub retry: Retry,
+    /// Seconds without progress after which a rollout of a SkyDeployment counts as stuck; `None`: the member's default.
+    pub progress_deadline: Option<i64>,
 }
 
 /// Accelerators that a replica asks for, as its member names them.

@@ -12,7 +12,7 @@ use crate::labels::{Labels, Selector};
 use crate::resources::Resources;
 
 /// The kinds of workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// Runs to completion.
     SkyJob,
@@ -29,6 +29,17 @@ impl Kind {
             Self::SkyDeployment => "SkyDeployment",
         }
     }
+}
+
+/// Names a workload on the host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// Everything about a workload that a decision depends on.
@@ -71,6 +82,16 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Its name.
+    #[must_use]
+    pub fn reference(&self) -> WorkloadRef {
+        WorkloadRef {
+            kind: self.kind,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// One replica that asks for nothing and may go anywhere; replicas of a SkyJob belong together.
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {

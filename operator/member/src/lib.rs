@@ -83,8 +83,21 @@ pub struct Probe {
 pub enum Desired {
     /// A share, running or suspended.
     Share(Box<Share>),
+    /// Only the number of replicas of a SkyDeployment's share that is there; the rest is left as it is.
+    Replicas(Box<Scale>),
     /// A namespace, without labels of ours.
     Namespace(String),
+}
+
+/// A number of replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// The share's object.
+    pub key: ShareKey,
+    /// What is stamped on it.
+    pub stamp: Stamp,
+    /// Replicas.
+    pub replicas: i64,
 }
 
 /// What `ensure` did.
@@ -96,6 +109,8 @@ pub enum Ensured {
     Present,
     /// It was changed.
     Updated,
+    /// A SkyDeployment's share is as wanted, whatever was there; the generation of its object now.
+    AsWanted(i64),
 }
 
 /// How a share is taken away.

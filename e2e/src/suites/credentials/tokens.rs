@@ -16,7 +16,7 @@ use crate::suites::sky::{SOON, Sky, cluster_conditions, is_true, words};
 use crate::{machine, operator, packages, wait};
 
 /// What the account may do on its member: verb, resource, name or namespace flags, and whether.
-const RIGHTS: [(&str, bool); 24] = [
+const RIGHTS: [(&str, bool); 28] = [
     ("create jobs.batch -A", true),
     ("delete jobs.batch -A", true),
     ("patch jobs.batch -A", true),
@@ -38,6 +38,10 @@ const RIGHTS: [(&str, bool); 24] = [
         "create serviceaccounts/default --subresource=token -n default",
         false,
     ),
+    ("patch deployments.apps -A", true),
+    ("delete deployments.apps -A", true),
+    ("list horizontalpodautoscalers.autoscaling -A", true),
+    ("patch horizontalpodautoscalers.autoscaling -A", false),
     ("get secrets -A", false),
     ("list secrets -n sky-system", false),
     ("watch secrets -A", false),

@@ -123,7 +123,7 @@ pub(super) async fn a_cluster_that_is_deleted_sends_its_jobs_away_and_goes(conte
         sky::describe(&stays)
     );
     sky.cluster_until(A, "what it waits for", |cluster| {
-        let waits = "waiting for SkyJobs to leave: default/moves";
+        let waits = "waiting for workloads to leave: default/moves";
         cluster_conditions(cluster)
             .iter()
             .any(|c| c.type_ == "Ready" && c.message.starts_with(waits))

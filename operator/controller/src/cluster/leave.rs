@@ -8,7 +8,9 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use sky_convert::job::has_ended;
 use sky_core::share::{ShareKey, Stamp};
-use sky_crds::{SkyCluster, SkyJob, names};
+use sky_core::workload::Kind;
+use sky_crds::status::PlacementStatus;
+use sky_crds::{SkyCluster, names};
 use sky_member::Withdraw;
 
 use super::{ClusterError, Context, Memory, connect, status};
@@ -21,15 +23,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Shares on a cluster that is to go.
 #[derive(Default)]
 struct Remaining {
-    /// SkyJobs that have not ended, as namespace/name.
+    /// Workloads that have not ended, as namespace/name.
     unfinished: BTreeSet<String>,
     /// Objects of SkyJobs that have ended.
     over: Vec<ShareKey>,
     /// Tombstones of shares that have moved.
     tombstones: usize,
-    /// Objects that no SkyJob accounts for, as namespace/name: nobody can say whether they may go.
+    /// Objects that no workload accounts for, as namespace/name: nobody can say whether they may go.
     unaccounted: BTreeSet<String>,
-    /// Whether a SkyJob, ended or not, was ever placed there.
+    /// Whether a workload, ended or not, was ever placed there.
     placed: bool,
 }
 
@@ -86,14 +88,14 @@ fn describe(remaining: &Remaining, silent: bool) -> String {
     let mut words = Vec::new();
     if !remaining.unfinished.is_empty() {
         words.push(format!(
-            "waiting for SkyJobs to leave: {}",
+            "waiting for workloads to leave: {}",
             some(&remaining.unfinished)
         ));
     }
     if !remaining.unaccounted.is_empty() {
         let objects = some(&remaining.unaccounted);
         words.push(format!(
-            "no SkyJob accounts for {objects}: delete them there, or annotate {label}=true"
+            "no workload accounts for {objects}: delete them there, or annotate {label}=true"
         ));
     }
     if remaining.tombstones > 0 {
@@ -134,15 +136,23 @@ fn some(names: &BTreeSet<String>) -> String {
 
 /// What the host and the member say is still there. Only what is proved to be over may go.
 fn remaining(context: &Context, name: &str) -> Remaining {
-    let full_name = |job: &SkyJob| format!("{}/{}", job.namespace().unwrap_or_default(), job.name_any());
     let mut remaining = Remaining::default();
     for guard in context.jobs.state() {
         let Ok(job) = &guard.0 else { continue };
-        if is_placed_on(job, name) {
+        let status = job.status.as_ref();
+        if is_placed_on(status.and_then(|status| status.placement.as_ref()), name) {
             remaining.placed = true;
             if !has_ended(job) {
                 remaining.unfinished.insert(full_name(job));
             }
+        }
+    }
+    for guard in context.deployments.state() {
+        let Ok(deployment) = &guard.0 else { continue };
+        let status = deployment.status.as_ref();
+        if is_placed_on(status.and_then(|status| status.placement.as_ref()), name) {
+            remaining.placed = true;
+            remaining.unfinished.insert(full_name(deployment));
         }
     }
     let each = |view: &View| {
@@ -152,6 +162,16 @@ fn remaining(context: &Context, name: &str) -> Remaining {
     };
     let shares: Vec<(Stamp, ShareKey, bool)> = context.fleet.read(name, each).unwrap_or_default();
     for (stamp, key, tombstone) in shares {
+        if stamp.kind == Kind::SkyDeployment {
+            let of = ObjectRef::new(&stamp.name).within(&stamp.namespace);
+            let name = format!("{}/{}", key.namespace, key.object);
+            match context.deployments.get(&of) {
+                // Its reconciler withdraws what has left the placement.
+                Some(guard) => drop(remaining.unfinished.insert(full_name(&*guard))),
+                None => drop(remaining.unaccounted.insert(name)),
+            }
+            continue;
+        }
         let job = context
             .jobs
             .get(&ObjectRef::new(&stamp.name).within(&stamp.namespace));
@@ -172,9 +192,12 @@ fn remaining(context: &Context, name: &str) -> Remaining {
     remaining
 }
 
-/// Whether the record of `job` has a share on this cluster.
-fn is_placed_on(job: &SkyJob, cluster: &str) -> bool {
-    let placement = job.status.as_ref().and_then(|status| status.placement.as_ref());
+fn full_name(object: &impl ResourceExt) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// Whether a placement that is recorded has a share on this cluster.
+fn is_placed_on(placement: Option<&PlacementStatus>, cluster: &str) -> bool {
     let mut shares = placement.into_iter().flat_map(|placement| &placement.shares);
     shares.any(|share| share.cluster == cluster && share.complete != Some(true))
 }

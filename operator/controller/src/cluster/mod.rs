@@ -17,7 +17,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
-use sky_crds::{SkyCluster, SkyJob, names};
+use sky_crds::{SkyCluster, SkyDeployment, SkyJob, names};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -62,6 +62,7 @@ pub struct Context {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) board: Arc<Board>,
     pub(crate) jobs: Store<DeserializeGuard<SkyJob>>,
+    pub(crate) deployments: Store<DeserializeGuard<SkyDeployment>>,
     memories: Mutex<HashMap<String, Memory>>,
 }
 
@@ -90,6 +91,7 @@ impl Context {
         fleet: Arc<Fleet>,
         board: Arc<Board>,
         jobs: Store<DeserializeGuard<SkyJob>>,
+        deployments: Store<DeserializeGuard<SkyDeployment>>,
     ) -> Self {
         Self {
             client,
@@ -98,6 +100,7 @@ impl Context {
             fleet,
             board,
             jobs,
+            deployments,
             memories: Mutex::default(),
         }
     }

@@ -124,7 +124,7 @@ fn turns_lost(
     let left = Duration::from_secs(*grace).saturating_sub(since.elapsed());
     if left.is_zero() && !memory.told_lost {
         memory.told_lost = true;
-        context.fleet.stir_jobs(name);
+        context.fleet.stir_workloads(name);
     }
     (!left.is_zero()).then_some(left)
 }

@@ -42,6 +42,7 @@ fn scene(manager: &str, jobs: Vec<Value>) -> Scene {
         fleet.clone(),
         Arc::default(),
         cache_of::<SkyJob>(jobs),
+        cache_of::<SkyDeployment>(Vec::new()),
     );
     Scene {
         host,
@@ -186,6 +187,7 @@ async fn seat(scene: &Scene, jobs: &[&str]) -> Fake {
     for name in jobs {
         let share = Share {
             key: ShareKey {
+                kind: sky_core::workload::Kind::SkyJob,
                 namespace: "default".into(),
                 object: format!("{name}-0"),
             },
@@ -212,6 +214,7 @@ async fn seat(scene: &Scene, jobs: &[&str]) -> Fake {
             requests: Resources::new(1, 1),
             accelerator: None,
             retry: Retry::Replace(0),
+            progress_deadline: None,
         };
         fake.ensure(Desired::Share(Box::new(share)))
             .await
@@ -245,7 +248,7 @@ async fn a_cluster_that_goes_waits_for_unfinished_jobs_and_removes_finished_ones
         scene
             .condition("Ready")
             .1
-            .contains("waiting for SkyJobs to leave: default/runs")
+            .contains("waiting for workloads to leave: default/runs")
     );
     assert_eq!(
         fake.effects().last().map(String::as_str),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use sky_core::observation::{MemberEvent, Observation, Trouble};
 use sky_core::share::ShareKey;
+use sky_core::workload::WorkloadRef;
 use sky_member::Member;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -23,13 +24,8 @@ pub use view::{Contact, View};
 /// What happened on a member that others must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stir {
-    /// A share of this SkyJob changed.
-    Job {
-        /// Namespace on the host.
-        namespace: String,
-        /// Name on the host.
-        name: String,
-    },
+    /// A share of this workload changed.
+    Workload(WorkloadRef),
     /// The member's nodes or reachability changed.
     Cluster(String),
 }
@@ -87,8 +83,8 @@ impl Fleet {
         seat.serial = 0;
         let touched = seat.view.take_in(MemberEvent::Lost(trouble), Instant::now());
         drop(seats);
-        for (namespace, name) in touched {
-            self.stir(Stir::Job { namespace, name });
+        for workload in touched {
+            self.stir(Stir::Workload(workload));
         }
     }
 
@@ -133,8 +129,8 @@ impl Fleet {
         let Some(seat) = seats.1.remove(name) else { return };
         seat.stop.cancel();
         drop(seats);
-        for (namespace, name) in seat.view.concerned() {
-            self.stir(Stir::Job { namespace, name });
+        for workload in seat.view.concerned() {
+            self.stir(Stir::Workload(workload));
         }
     }
 
@@ -146,25 +142,25 @@ impl Fleet {
         }
     }
 
-    /// Has every SkyJob looked at that has a share on this member or waits for word from it.
-    pub fn stir_jobs(&self, name: &str) {
+    /// Has every workload looked at that has a share on this member or waits for word from it.
+    pub fn stir_workloads(&self, name: &str) {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
         let concerned = seats.1.get(name).map(|seat| seat.view.concerned());
         drop(seats);
-        for (namespace, name) in concerned.into_iter().flatten() {
-            self.stir(Stir::Job { namespace, name });
+        for workload in concerned.into_iter().flatten() {
+            self.stir(Stir::Workload(workload));
         }
     }
 
-    /// Whether this member can be believed, and its grace in seconds, for a SkyJob that depends on it: while it
-    /// cannot, the SkyJob is looked at when it speaks, even if it then holds nothing of it. `None`: not registered.
+    /// Whether this member can be believed, and its grace in seconds, for a workload that depends on it: while it
+    /// cannot, the workload is looked at when it speaks, even if it then holds nothing of it. `None`: not registered.
     #[must_use]
-    pub fn contact(&self, cluster: &str, namespace: &str, name: &str) -> Option<(Contact, u64)> {
+    pub fn contact(&self, cluster: &str, workload: &WorkloadRef) -> Option<(Contact, u64)> {
         let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
         let view = &mut seats.1.get_mut(cluster)?.view;
         let contact = view.contact().clone();
         if !matches!(contact, Contact::Synced) {
-            view.await_word((namespace.to_owned(), name.to_owned()));
+            view.await_word(workload.clone());
         }
         Some((contact, view.lost_after()))
     }
@@ -182,12 +178,12 @@ impl Fleet {
         seats.1.get(name).map(|seat| read(&seat.view))
     }
 
-    /// Shares of the workload of this namespace and name, wherever they are and whatever its uid.
+    /// Shares of the workload of this name, wherever they are and whatever its uid.
     #[must_use]
-    pub fn shares_of(&self, namespace: &str, name: &str) -> Vec<(String, Observation)> {
+    pub fn shares_of(&self, workload: &WorkloadRef) -> Vec<(String, Observation)> {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
         let each = seats.1.iter().flat_map(|(cluster, seat)| {
-            let shares = seat.view.shares_of(namespace, name);
+            let shares = seat.view.shares_of(workload);
             shares.map(|share| (cluster.clone(), share.clone()))
         });
         each.collect()
@@ -235,10 +231,10 @@ impl Fleet {
         let Some(seat) = seats.1.get_mut(name).filter(|seat| seat.serial == serial) else {
             return;
         };
-        let touched: BTreeSet<(String, String)> = seat.view.take_in(event, Instant::now());
+        let touched: BTreeSet<WorkloadRef> = seat.view.take_in(event, Instant::now());
         drop(seats);
-        for (namespace, name) in touched {
-            self.stir(Stir::Job { namespace, name });
+        for workload in touched {
+            self.stir(Stir::Workload(workload));
         }
         self.stir(Stir::Cluster(name.to_owned()));
     }

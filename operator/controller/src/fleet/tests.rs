@@ -23,6 +23,7 @@ fn fake(name: &str) -> Fake {
 async fn give(fake: &Fake, job: &str) {
     let share = Share {
         key: ShareKey {
+            kind: sky_core::workload::Kind::SkyJob,
             namespace: "default".into(),
             object: format!("{job}-0"),
         },
@@ -49,6 +50,7 @@ async fn give(fake: &Fake, job: &str) {
         requests: Resources::new(1, 1),
         accelerator: None,
         retry: Retry::Replace(0),
+        progress_deadline: None,
     };
     fake.ensure(Desired::Share(Box::new(share)))
         .await
@@ -60,7 +62,7 @@ async fn listen(stirred: &mut UnboundedReceiver<Stir>) -> Vec<String> {
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     let mut jobs = Vec::new();
     while let Ok(stir) = stirred.try_recv() {
-        if let Stir::Job { name, .. } = stir {
+        if let Stir::Workload(WorkloadRef { name, .. }) = stir {
             jobs.push(name);
         }
     }
@@ -68,7 +70,13 @@ async fn listen(stirred: &mut UnboundedReceiver<Stir>) -> Vec<String> {
 }
 
 fn held(fleet: &Fleet, job: &str) -> usize {
-    fleet.shares_of("default", job).len()
+    fleet
+        .shares_of(&WorkloadRef {
+            kind: sky_core::workload::Kind::SkyJob,
+            namespace: "default".into(),
+            name: job.into(),
+        })
+        .len()
 }
 
 fn contact(fleet: &Fleet, name: &str) -> String {

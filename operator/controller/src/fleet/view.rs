@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sky_core::cluster::Nodes;
 use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::share::ShareKey;
+use sky_core::workload::WorkloadRef;
 use tokio::time::Instant;
 
 /// Whether a member can be believed.
@@ -34,8 +35,8 @@ pub struct View {
     nodes: Option<Nodes>,
     shares: BTreeMap<ShareKey, Observation>,
     /// Workloads that have to be looked at when it speaks, though it may hold nothing of them.
-    awaiting: BTreeSet<(String, String)>,
-    by_workload: HashMap<(String, String), BTreeSet<ShareKey>>,
+    awaiting: BTreeSet<WorkloadRef>,
+    by_workload: HashMap<WorkloadRef, BTreeSet<ShareKey>>,
 }
 
 impl Default for View {
@@ -92,28 +93,28 @@ impl View {
         self.shares.get(key)
     }
 
-    /// Shares of the workload of this namespace and name, whatever its uid.
-    pub fn shares_of(&self, namespace: &str, name: &str) -> impl Iterator<Item = &Observation> {
+    /// Shares of the workload of this name, whatever its uid.
+    pub fn shares_of(&self, workload: &WorkloadRef) -> impl Iterator<Item = &Observation> {
         self.by_workload
-            .get(&(namespace.to_owned(), name.to_owned()))
+            .get(workload)
             .into_iter()
             .flatten()
             .filter_map(|key| self.shares.get(key))
     }
 
-    /// Has this workload, as namespace and name, looked at when the member speaks.
-    pub(super) fn await_word(&mut self, workload: (String, String)) {
+    /// Has this workload looked at when the member speaks.
+    pub(super) fn await_word(&mut self, workload: WorkloadRef) {
         self.awaiting.insert(workload);
     }
 
     /// Workloads with a share here, and those that wait for word from here.
-    pub(super) fn concerned(&self) -> BTreeSet<(String, String)> {
-        let held = self.shares.values().map(workload);
+    pub(super) fn concerned(&self) -> BTreeSet<WorkloadRef> {
+        let held = self.shares.values().map(|share| share.stamp.workload());
         held.chain(self.awaiting.iter().cloned()).collect()
     }
 
-    /// Takes in what the member said; answers which workloads it concerns, as namespace and name.
-    pub(super) fn take_in(&mut self, event: MemberEvent, now: Instant) -> BTreeSet<(String, String)> {
+    /// Takes in what the member said; answers which workloads it concerns.
+    pub(super) fn take_in(&mut self, event: MemberEvent, now: Instant) -> BTreeSet<WorkloadRef> {
         match event {
             MemberEvent::Lost(trouble) => {
                 let since = match &self.contact {
@@ -137,7 +138,7 @@ impl View {
                     match item {
                         Item::Node(node) => nodes.push(Arc::new(node)),
                         Item::Share(share) => {
-                            touched.insert(workload(&share));
+                            touched.insert(share.stamp.workload());
                             self.keep(share);
                         }
                     }
@@ -150,7 +151,7 @@ impl View {
         }
     }
 
-    fn change(&mut self, upserts: Vec<Item>, gone: Vec<ItemKey>) -> BTreeSet<(String, String)> {
+    fn change(&mut self, upserts: Vec<Item>, gone: Vec<ItemKey>) -> BTreeSet<WorkloadRef> {
         let mut touched = BTreeSet::new();
         let mut nodes = self.nodes.take().unwrap_or_default();
         for item in upserts {
@@ -163,7 +164,7 @@ impl View {
                     }
                 }
                 Item::Share(share) => {
-                    touched.insert(workload(&share));
+                    touched.insert(share.stamp.workload());
                     self.keep(share);
                 }
             }
@@ -180,15 +181,15 @@ impl View {
 
     fn keep(&mut self, share: Observation) {
         self.by_workload
-            .entry(workload(&share))
+            .entry(share.stamp.workload())
             .or_default()
             .insert(share.key.clone());
         self.shares.insert(share.key.clone(), share);
     }
 
-    fn forget(&mut self, key: &ShareKey) -> Option<(String, String)> {
+    fn forget(&mut self, key: &ShareKey) -> Option<WorkloadRef> {
         let share = self.shares.remove(key)?;
-        let workload = workload(&share);
+        let workload = share.stamp.workload();
         if let Some(keys) = self.by_workload.get_mut(&workload) {
             keys.remove(key);
             if keys.is_empty() {
@@ -197,8 +198,4 @@ impl View {
         }
         Some(workload)
     }
-}
-
-fn workload(share: &Observation) -> (String, String) {
-    (share.stamp.namespace.clone(), share.stamp.name.clone())
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sky_convert::job::{Job, accelerator, share};
+use sky_convert::accelerator::accelerator;
+use sky_convert::job::{Job, share};
 use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
 use sky_core::placement::PlacedShare;
@@ -106,7 +107,7 @@ async fn ensure(
             .read(cluster, View::nodes)
             .flatten()
             .unwrap_or_default();
-        desired.accelerator = accelerator(job, &nodes);
+        desired.accelerator = accelerator(&job.workload, &nodes);
     }
     let key = desired.key.clone();
     let lacks_accelerator = job.workload.needs.accelerator.is_some() && desired.accelerator.is_none();

@@ -7,13 +7,14 @@ use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
 use sky_core::observation::{End, Observation, Trouble};
 use sky_core::placement::Placement;
-use sky_core::workload::Workload;
+use sky_core::workload::{Kind, Workload, WorkloadRef};
 use sky_crds::SkyJob;
 
 use super::Context;
 use super::memory::Memory;
 use crate::clock;
 use crate::fleet::{Contact, Fleet, View};
+use crate::stores::reference;
 
 /// What is known of the members that hold or are to hold a share of this SkyJob.
 pub(super) fn members(
@@ -24,6 +25,7 @@ pub(super) fn members(
     memory: &mut Memory,
 ) -> Members {
     let uid = job.uid().unwrap_or_default();
+    let own = reference(Kind::SkyJob, job);
     let placed = facts
         .placement
         .iter()
@@ -31,11 +33,9 @@ pub(super) fn members(
         .map(|share| &share.cluster);
     // Before the shares: a member that speaks in between is not yet believed to hold nothing.
     let mut reach: BTreeMap<String, Reach> = placed
-        .filter_map(|cluster| Some((cluster.clone(), reach_of(&context.fleet, cluster, job)?)))
+        .filter_map(|cluster| Some((cluster.clone(), reach_of(&context.fleet, cluster, &own)?)))
         .collect();
-    let mut shares = context
-        .fleet
-        .shares_of(&job.namespace().unwrap_or_default(), &job.name_any());
+    let mut shares = context.fleet.shares_of(&own);
     shares.retain(|(cluster, share)| share.stamp.uid == uid || is_adoptable(facts, cluster, share));
     for (_, share) in &shares {
         memory.seen.insert(share.stamp.share.clone());
@@ -47,7 +47,7 @@ pub(super) fn members(
     }
     for (cluster, _) in &shares {
         if !reach.contains_key(cluster)
-            && let Some(contact) = reach_of(&context.fleet, cluster, job)
+            && let Some(contact) = reach_of(&context.fleet, cluster, &own)
         {
             reach.insert(cluster.clone(), contact);
         }
@@ -110,8 +110,8 @@ fn names(placement: &Placement, cluster: &str, share: &Observation) -> bool {
 }
 
 /// How far the cluster can be believed; `None` when it is not registered.
-fn reach_of(fleet: &Fleet, cluster: &str, job: &SkyJob) -> Option<Reach> {
-    let (contact, grace) = fleet.contact(cluster, &job.namespace().unwrap_or_default(), &job.name_any())?;
+pub(crate) fn reach_of(fleet: &Fleet, cluster: &str, workload: &WorkloadRef) -> Option<Reach> {
+    let (contact, grace) = fleet.contact(cluster, workload)?;
     Some(match contact {
         Contact::Synced => Reach::Synced,
         Contact::Waiting => Reach::Silent {

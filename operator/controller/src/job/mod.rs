@@ -12,7 +12,6 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
@@ -26,16 +25,15 @@ use tokio::sync::Semaphore;
 use crate::clock;
 use crate::configuration::LiveDefaults;
 use crate::fleet::Fleet;
+use crate::requeue::{LOOK_AGAIN, jittered, seconds_until};
 use crate::rules::Rules;
 use crate::scheduler::Board;
+pub(crate) use dereference::reach_of;
 use memory::Memories;
 use tokio::time::Instant;
 
 /// Writes of SkyJobs to the host that may be under way at once.
 const HOST_WRITES: usize = 64;
-
-/// Every object is looked at again after about this long, whatever happens: watches miss things.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// Why a SkyJob could not be reconciled this time.
 #[derive(Debug, Error)]
@@ -249,22 +247,6 @@ fn binds(planned: &Plan, facts: &Facts) -> bool {
         .as_ref()
         .and_then(|status| status.placement.as_ref());
     placement.is_some_and(|placement| placement.revision > facts.revision)
-}
-
-fn seconds_until(at: i64, now: Timestamp) -> Duration {
-    Duration::from_secs(
-        u64::try_from(at.saturating_sub(now.as_second()))
-            .unwrap_or(0)
-            .max(1),
-    )
-}
-
-/// `base` up to a fifth longer, by a hash of `uid`, so that objects are not all looked at in one moment.
-fn jittered(base: Duration, uid: &str) -> Duration {
-    let spread = uid.bytes().fold(0_u32, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-    });
-    base + base / 5 * (spread % 100) / 100
 }
 
 /// What happens after an error: again, soon but not at once.

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use kube::runtime::reflector::ObjectRef;
 use sky_core::decision::{Decision, Outcome};
 use sky_core::plugin::{Enabled, Refusal};
 use sky_core::queue;
 use sky_core::schedule::Scheduler;
 use sky_core::snapshot::Snapshot;
-use sky_core::workload::Workload;
-use sky_crds::SkyJob;
+use sky_core::workload::{Workload, WorkloadRef};
 use tokio::sync::Notify;
 
 use super::round::Sources;
@@ -135,8 +133,8 @@ impl Board {
         }
     }
 
-    /// One round: decides everything that waits, in order. Answers the jobs whose answer changed.
-    pub(super) fn decide(&self, sources: &Sources) -> Vec<ObjectRef<SkyJob>> {
+    /// One round: decides everything that waits, in order. Answers the workloads whose answer changed.
+    pub(super) fn decide(&self, sources: &Sources) -> Vec<WorkloadRef> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = &mut *slots;
         if slots.waiting.is_empty() {
@@ -167,7 +165,7 @@ impl Board {
                 continue;
             }
             waiting.answer = Some(decision.clone());
-            answered.push(ObjectRef::new(&workload.name).within(&workload.namespace));
+            answered.push(workload.reference());
             if let Outcome::Placed(parts) = &decision.outcome {
                 for (cluster, count) in parts {
                     snapshot.reserve(cluster, &workload.needs, *count);

@@ -1,4 +1,4 @@
-//! Decides what waits. The job reconciler puts workloads on the board and reads answers off it; rounds are decided here
+//! Decides what waits. The reconcilers of workloads put them on the board and read answers off it; rounds are decided here
 //! by sky-core over one snapshot, in queue order, each decision reserving what it takes.
 //!
 //! Nothing is written: an answer that places a job is bound by the job's reconciler, and stays reserved here until the
@@ -11,11 +11,10 @@ mod round;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::reflector::ObjectRef;
-use sky_crds::SkyJob;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::calls::Calls;
 
 pub use board::{Board, Waiting};
 pub use round::Sources;
@@ -26,16 +25,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The longest that the first round waits for members that have not spoken.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
 
-/// Decides whenever the board is woken, until `stop`. Jobs with a new answer go to `answered`.
+/// Decides whenever the board is woken, until `stop`. Workloads with a new answer are called.
 ///
 /// The first round waits until every member has spoken or turned out to be silent: a job whose record was lost may
 /// have its shares there.
-pub async fn run(
-    board: Arc<Board>,
-    sources: Sources,
-    answered: UnboundedSender<ObjectRef<SkyJob>>,
-    stop: CancellationToken,
-) {
+pub async fn run(board: Arc<Board>, sources: Sources, answered: Calls, stop: CancellationToken) {
     let spoken = tokio::time::timeout(FIRST_ROUND, sources.spoken());
     tokio::select! {
         _ = spoken => {}
@@ -47,9 +41,8 @@ pub async fn run(
             () = stop.cancelled() => return,
         }
         let begun = Instant::now();
-        for job in board.decide(&sources) {
-            // The receiver only goes when the operator ends.
-            let _ = answered.send(job);
+        for workload in board.decide(&sources) {
+            answered.call(&workload);
         }
         // Deciding never takes more than half of the time.
         tokio::time::sleep(PAUSE.max(begun.elapsed())).await;

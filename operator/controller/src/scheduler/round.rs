@@ -7,24 +7,25 @@ use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use sky_convert::job::{has_ended, parse};
-use sky_convert::placement;
+use sky_convert::{deployment, placement};
 use sky_core::cluster::Health;
 use sky_core::decision::Outcome;
 use sky_core::placement::Placement;
 use sky_core::snapshot::Snapshot;
-use sky_core::workload::Needs;
-use sky_crds::SkyJob;
+use sky_core::workload::{Kind, Needs, WorkloadRef};
+use sky_crds::status::PlacementStatus;
+use sky_crds::{SkyDeployment, SkyJob};
 
 use super::board::Assumed;
 use super::rooms::{Promises, Rooms};
 use crate::configuration::LiveDefaults;
 use crate::fleet::{Contact, Fleet, View};
 use crate::rules::Rules;
+use crate::stores::reference;
 
 /// An unfinished placement.
 struct Bound {
-    namespace: String,
-    name: String,
+    workload: WorkloadRef,
     needs: Arc<Needs>,
     placement: Placement,
 }
@@ -32,25 +33,28 @@ struct Bound {
 /// Where a round reads from.
 pub struct Sources {
     jobs: Store<DeserializeGuard<SkyJob>>,
+    deployments: Store<DeserializeGuard<SkyDeployment>>,
     rules: Arc<Rules>,
     fleet: Arc<Fleet>,
     defaults: LiveDefaults,
-    /// What replicas of bound jobs need, by uid and generation: parsing it anew each round would cost most of it.
+    /// What replicas of bound workloads need, by uid and generation: parsing it anew each round would cost most of it.
     needs: Mutex<HashMap<String, (i64, Arc<Needs>)>>,
     rooms: Mutex<Rooms>,
 }
 
 impl Sources {
-    /// Reads SkyJobs from `jobs`, what `defaults` adds to their specs, rules and members.
+    /// Reads workloads from `jobs` and `deployments`, what `defaults` adds to their specs, rules and members.
     #[must_use]
     pub fn new(
         jobs: Store<DeserializeGuard<SkyJob>>,
+        deployments: Store<DeserializeGuard<SkyDeployment>>,
         rules: Arc<Rules>,
         fleet: Arc<Fleet>,
         defaults: LiveDefaults,
     ) -> Self {
         Self {
             jobs,
+            deployments,
             rules,
             fleet,
             defaults,
@@ -99,6 +103,14 @@ impl Sources {
                 shown.insert(uid, placement.revision);
             }
         }
+        for guard in self.deployments.state() {
+            let Ok(deployment) = &guard.0 else { continue };
+            let status = deployment.status.as_ref();
+            let placement = status.and_then(|status| status.placement.as_ref());
+            if let (Some(uid), Some(placement)) = (deployment.uid(), placement) {
+                shown.insert(uid, placement.revision);
+            }
+        }
         assumed.retain(|(uid, revision), _| shown.get(uid).copied().unwrap_or(0) <= *revision);
     }
 
@@ -133,49 +145,65 @@ impl Sources {
     fn bound(&self) -> BTreeMap<String, Bound> {
         let mut kept = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bound = BTreeMap::new();
+        let defaults = self.defaults.now();
         for guard in self.jobs.state() {
             let Ok(job) = &guard.0 else { continue };
-            let Some(stored) = job.status.as_ref() else {
-                continue;
-            };
             if has_ended(job) {
                 continue;
             }
-            let Some(placement) = stored
-                .placement
-                .as_ref()
-                .filter(|placement| !placement.shares.is_empty())
-            else {
-                continue;
-            };
-            let (Some(uid), generation) = (job.uid(), job.metadata.generation.unwrap_or(0)) else {
-                continue;
-            };
-            let known = kept
-                .get(&uid)
-                .filter(|(of, _)| *of == generation)
-                .map(|(_, needs)| needs.clone());
-            let needs = known.or_else(|| {
-                parse(job, &self.defaults.now())
+            let needs = || parse(job, &defaults).ok().map(|job| job.workload.needs);
+            let status = job.status.as_ref();
+            let placed = status.and_then(|status| status.placement.as_ref());
+            keep(&mut bound, &mut kept, (Kind::SkyJob, job), placed, needs);
+        }
+        for guard in self.deployments.state() {
+            let Ok(deployment) = &guard.0 else { continue };
+            let needs = || {
+                deployment::workload(deployment, &defaults)
                     .ok()
-                    .map(|job| job.workload.needs)
-            });
-            let Some(needs) = needs else { continue };
-            kept.insert(uid.clone(), (generation, needs.clone()));
-            let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-            bound.insert(
-                uid,
-                Bound {
-                    namespace,
-                    name,
-                    needs,
-                    placement: placement::from_api(placement),
-                },
+                    .map(|workload| workload.needs)
+            };
+            let status = deployment.status.as_ref();
+            let placed = status.and_then(|status| status.placement.as_ref());
+            keep(
+                &mut bound,
+                &mut kept,
+                (Kind::SkyDeployment, deployment),
+                placed,
+                needs,
             );
         }
         kept.retain(|uid, _| bound.contains_key(uid));
         bound
     }
+}
+
+/// Adds a workload that has a place to `bound`. What it needs is `needs`, asked only when its spec is another than the
+/// one `known`.
+fn keep(
+    bound: &mut BTreeMap<String, Bound>,
+    known: &mut HashMap<String, (i64, Arc<Needs>)>,
+    (kind, object): (Kind, &impl ResourceExt),
+    placed: Option<&PlacementStatus>,
+    needs: impl FnOnce() -> Option<Arc<Needs>>,
+) {
+    let Some(placed) = placed.filter(|placement| !placement.shares.is_empty()) else {
+        return;
+    };
+    let (Some(uid), generation) = (object.uid(), object.meta().generation.unwrap_or(0)) else {
+        return;
+    };
+    let before = known.get(&uid).filter(|(of, _)| *of == generation);
+    let Some(needs) = before.map(|(_, needs)| needs.clone()).or_else(needs) else {
+        return;
+    };
+    known.insert(uid.clone(), (generation, needs.clone()));
+    let of = Bound {
+        workload: reference(kind, object),
+        needs,
+        placement: placement::from_api(placed),
+    };
+    bound.insert(uid, of);
 }
 
 fn health(contact: Contact) -> Health {
@@ -194,7 +222,7 @@ fn health(contact: Contact) -> Health {
 
 /// Replicas of the share that need no reservation any more, as its member shows it.
 fn settled(view: &View, job: &Bound, share: &str) -> i64 {
-    view.shares_of(&job.namespace, &job.name)
+    view.shares_of(&job.workload)
         .find(|seen| seen.stamp.share == share)
         .map_or(0, |seen| seen.settled)
 }

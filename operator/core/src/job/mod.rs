@@ -14,4 +14,4 @@ pub use ask::{ask, missing, next_cluster};
 pub use clusters::{ClusterStatus, Totals};
 pub use facts::{Facts, Finished, Members, Reach, Refused, Run, SentBack};
 pub use plan::{Finalizer, Plan, Step, plan};
-pub use status::{Condition, Phase, Status};
+pub use status::{Condition, Phase, Status, diagnosis};

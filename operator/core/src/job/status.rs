@@ -157,8 +157,9 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
     status
 }
 
-/// Why each cluster does not take `replicas` now.
-fn diagnosis(decision: &Decision, replicas: i64) -> Vec<(String, String, String)> {
+/// Why each cluster does not take `replicas` now: its name, a reason code, words.
+#[must_use]
+pub fn diagnosis(decision: &Decision, replicas: i64) -> Vec<(String, String, String)> {
     let each = decision.verdicts.iter().map(|verdict| {
         let (reason, message) = match &verdict.refusal {
             Some((_, refusal)) => (refusal.reason.to_owned(), refusal.message.to_string()),

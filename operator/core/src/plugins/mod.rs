@@ -19,6 +19,8 @@ mod weighted;
 
 use std::sync::Arc;
 
+pub(crate) use weighted::part;
+
 use crate::plugin::{Enabled, SchedulerPlugin};
 
 /// Every plugin with its weight, in the order in which they are asked unless the configuration says otherwise.

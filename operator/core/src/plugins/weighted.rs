@@ -38,7 +38,7 @@ impl SchedulerPlugin for Weighted {
 }
 
 /// The greatest weight of the entries that name the cluster; else of those whose selector matches it.
-fn part(parts: &[Part], name: &str, labels: &Labels) -> Option<i64> {
+pub(crate) fn part(parts: &[Part], name: &str, labels: &Labels) -> Option<i64> {
     let named = parts.iter().filter(|part| part.names(name));
     named.map(|part| part.weight).max().or_else(|| {
         let mut greatest = None;

@@ -154,6 +154,7 @@ impl Scene<'_> {
         let uid = naming::hash(&[&self.namespace, name], 12);
         Share {
             key: ShareKey {
+                kind: sky_core::workload::Kind::SkyJob,
                 namespace: self.namespace.clone(),
                 object: naming::share_object(name, &uid, "", "1-0"),
             },
@@ -184,6 +185,7 @@ impl Scene<'_> {
             requests: Resources::new(1_000_000, 1 << 20),
             accelerator: None,
             retry: Retry::Replace(0),
+            progress_deadline: None,
         }
     }
 

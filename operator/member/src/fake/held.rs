@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use sky_core::Seconds;
-use sky_core::observation::{Counts, End, Observation, Started};
+use sky_core::observation::{Counts, End, Observation, Rollout, Started};
 use sky_core::ranks::Ranks;
 use sky_core::resources::Resources;
 use sky_core::share::{Container, Program, Retry, Share, ShareKey};
+use sky_core::workload::Kind;
 
 use crate::Tombstone;
 
@@ -43,6 +44,8 @@ pub(super) struct Held {
     pub(super) started: Started,
     pub(super) end: Option<End>,
     pub(super) tombstone: Option<Seconds>,
+    /// Counts the changes of what it is to be.
+    pub(super) generation: i64,
 }
 
 impl Held {
@@ -55,6 +58,7 @@ impl Held {
             started: Started::No,
             end: None,
             tombstone: None,
+            generation: 1,
             share,
         }
     }
@@ -110,6 +114,15 @@ impl Held {
                 Some(End::Failed(trouble)) if self.tombstone.is_none() => Some(trouble.clone()),
                 _ => None,
             },
+            rollout: (key.kind == Kind::SkyDeployment).then_some(Rollout {
+                generation: self.generation,
+                current: true,
+                existing: self.share.replicas,
+                updated: self.share.replicas,
+                ready: counts.running,
+                available: counts.running,
+                stuck: None,
+            }),
         }
     }
 }
@@ -131,5 +144,6 @@ pub(super) fn inert(key: &ShareKey, tombstone: &Tombstone) -> Share {
         requests: Resources::default(),
         accelerator: None,
         retry: Retry::Replace(0),
+        progress_deadline: None,
     }
 }

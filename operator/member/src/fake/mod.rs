@@ -2,6 +2,7 @@
 //!
 //! It passes the same conformance suite as real members, so that what is shown with it holds for them.
 
+mod deployments;
 mod held;
 mod state;
 
@@ -18,6 +19,7 @@ use sky_core::cluster::Node;
 use sky_core::observation::{MemberEvent, Observation, Started, Trouble};
 use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
+use sky_core::workload::Kind;
 
 use crate::{
     CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
@@ -167,6 +169,16 @@ impl Fake {
     /// The workload's replicas are gone, and how they were last was not seen.
     pub fn vanish(&self, workload: &str) {
         self.each(workload, State::vanish);
+    }
+
+    /// Adds a node.
+    pub fn add_node(&self, node: Node) {
+        self.state().add_node(node);
+    }
+
+    /// Somebody here sets another number of replicas on the workload's shares.
+    pub fn meddle(&self, workload: &str, replicas: i64) {
+        self.state().meddle(workload, replicas);
     }
 
     /// Puts something foreign under `key`.
@@ -326,7 +338,11 @@ impl Member for Fake {
 
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
         self.call(Call::Ensure, |state| match desired {
-            Desired::Share(share) => state.ensure(*share),
+            Desired::Share(share) => match share.key.kind {
+                Kind::SkyJob => state.ensure(*share),
+                Kind::SkyDeployment => state.deploy(*share),
+            },
+            Desired::Replicas(scale) => state.scale(&scale),
             Desired::Namespace(name) => Ok(if state.namespaces.insert(name) {
                 Ensured::Created
             } else {

@@ -18,7 +18,7 @@ pub(super) struct State {
     pub(super) nodes: Vec<Node>,
     pub(super) namespaces: BTreeSet<String>,
     pub(super) foreign: BTreeSet<ShareKey>,
-    held: BTreeMap<ShareKey, Held>,
+    pub(super) held: BTreeMap<ShareKey, Held>,
     instances: u64,
     listeners: Vec<UnboundedSender<MemberEvent>>,
     /// Why it does not answer, while it does not.
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Tells what the share under `key` is like now, and all nodes, at one moment.
-    fn tell(&mut self, key: &ShareKey) {
+    pub(super) fn tell(&mut self, key: &ShareKey) {
         if self.silent.is_some() {
             return;
         }
@@ -109,6 +109,18 @@ impl State {
             None => gone.push(ItemKey::Share(key.clone())),
         }
         let event = MemberEvent::Changed { upserts, gone };
+        self.listeners
+            .retain(|listener| listener.unbounded_send(event.clone()).is_ok());
+    }
+
+    /// Adds a node, and tells of all nodes.
+    pub(super) fn add_node(&mut self, node: Node) {
+        self.nodes.push(node);
+        let upserts = self.nodes.iter().map(|node| Item::Node(self.node(node)));
+        let event = MemberEvent::Changed {
+            upserts: upserts.collect(),
+            gone: Vec::new(),
+        };
         self.listeners
             .retain(|listener| listener.unbounded_send(event.clone()).is_ok());
     }
@@ -160,7 +172,7 @@ impl State {
     }
 
     /// A new object, and its namespace.
-    fn hold(&mut self, share: Share, tombstone: Option<Seconds>) {
+    pub(super) fn hold(&mut self, share: Share, tombstone: Option<Seconds>) {
         let key = share.key.clone();
         self.namespaces.insert(key.namespace.clone());
         self.instances += 1;
@@ -251,7 +263,7 @@ impl State {
         Ok(Withdrawn::Going)
     }
 
-    fn record(&mut self, verb: &str, stamp: &share::Stamp) {
+    pub(super) fn record(&mut self, verb: &str, stamp: &share::Stamp) {
         self.effects
             .push(format!("{verb} {}/{}", stamp.name, stamp.share));
     }
@@ -376,13 +388,13 @@ impl State {
     }
 }
 
-fn taken(key: &ShareKey) -> MemberError {
+pub(super) fn taken(key: &ShareKey) -> MemberError {
     let words = format!("something that is not of this share has the name {}", key.object);
     MemberError::new(Class::Conflict, words)
 }
 
 /// A template without containers is refused, in the words of a Kubernetes member.
-fn vet(share: &Share) -> Result<(), MemberError> {
+pub(super) fn vet(share: &Share) -> Result<(), MemberError> {
     let Program::Template(template) = &share.program else {
         return Ok(());
     };

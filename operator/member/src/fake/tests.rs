@@ -23,6 +23,7 @@ fn stamp() -> Stamp {
 
 fn key() -> ShareKey {
     ShareKey {
+        kind: sky_core::workload::Kind::SkyJob,
         namespace: "n".into(),
         object: "j-1".into(),
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as ApiEvent, Node as ApiNode};
 use kube::ResourceExt;
@@ -14,17 +15,23 @@ use sky_core::marks;
 use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
+use sky_core::workload::Kind as Workload;
 
+use self::kind::Kind;
+use super::deployment::{self, DeploymentRow};
 use super::node;
 use super::observe::{self, JobRow, Memory, Rest, version};
 use super::past::Past;
 use super::pod::{self, LeanPod, Pod};
+
+mod kind;
 
 /// One thing heard from a watch.
 pub(super) enum Heard {
     Node(Box<Event<ApiNode>>),
     Pod(Box<Event<LeanPod>>),
     Job(Box<Event<Job>>),
+    Deployment(Box<Event<Deployment>>),
     /// A failure to create pods of a Job.
     CreateFailure(Box<Event<ApiEvent>>),
 }
@@ -40,28 +47,12 @@ struct PodRow {
     job: Option<String>,
 }
 
-/// Objects of one kind, and the list that is under way.
-struct Kind<V> {
-    present: HashMap<String, V>,
-    listing: Option<HashMap<String, V>>,
-    synced: bool,
-}
-
-impl<V> Default for Kind<V> {
-    fn default() -> Self {
-        Self {
-            present: HashMap::new(),
-            listing: None,
-            synced: false,
-        }
-    }
-}
-
 #[derive(Default)]
 pub(super) struct Cache {
     nodes: Kind<Node>,
     pods: Kind<PodRow>,
     jobs: Kind<(ShareKey, JobRow)>,
+    deployments: Kind<(ShareKey, DeploymentRow)>,
     used: HashMap<String, (Resources, i64)>,
     share_pods: HashMap<ShareKey, BTreeSet<String>>,
     /// By the Job's uid.
@@ -83,6 +74,7 @@ impl Cache {
             Heard::Node(event) => self.hear_node(*event),
             Heard::Pod(event) => self.hear_pod(*event),
             Heard::Job(event) => self.hear_job(*event),
+            Heard::Deployment(event) => self.hear_deployment(*event),
             Heard::CreateFailure(event) => {
                 if let Event::Apply(event) | Event::InitApply(event) = *event {
                     self.hear_failure(&event);
@@ -97,6 +89,7 @@ impl Cache {
         self.nodes.await_list();
         self.pods.await_list();
         self.jobs.await_list();
+        self.deployments.await_list();
         self.create_failures.clear();
         self.pasts.values_mut().for_each(Past::lose_sight);
         self.touched_nodes.clear();
@@ -105,7 +98,7 @@ impl Cache {
 
     /// What changed since the last call, once everything has been listed.
     pub(super) fn drain(&mut self) -> Option<MemberEvent> {
-        if !(self.nodes.synced && self.pods.synced && self.jobs.synced) {
+        if !(self.nodes.synced && self.pods.synced && self.jobs.synced && self.deployments.synced) {
             return None;
         }
         self.touch_what_caught_up();
@@ -132,7 +125,12 @@ impl Cache {
                 .present
                 .values()
                 .map(|(key, job)| Item::Share(self.share(key, job)));
-            return Some(MemberEvent::Reset(nodes.chain(shares).collect()));
+            let deployed = self
+                .deployments
+                .present
+                .values()
+                .map(|(key, row)| Item::Share(deployment::observe(key, row, self.pods_of(key))));
+            return Some(MemberEvent::Reset(nodes.chain(shares).chain(deployed).collect()));
         }
         let (mut upserts, mut gone) = (Vec::new(), Vec::new());
         for name in nodes {
@@ -142,13 +140,27 @@ impl Cache {
             }
         }
         for key in shares {
-            self.note_rest(&key);
-            match self.jobs.present.get(&job_id(&key)) {
-                Some((_, job)) => upserts.push(Item::Share(self.share(&key, job))),
+            match self.look(&key) {
+                Some(seen) => upserts.push(Item::Share(seen)),
                 None => gone.push(ItemKey::Share(key)),
             }
         }
         (!upserts.is_empty() || !gone.is_empty()).then_some(MemberEvent::Changed { upserts, gone })
+    }
+
+    /// The share under `key` as it is now.
+    fn look(&mut self, key: &ShareKey) -> Option<Observation> {
+        match key.kind {
+            Workload::SkyJob => {
+                self.note_rest(key);
+                let (_, job) = self.jobs.present.get(&job_id(key))?;
+                Some(self.share(key, job))
+            }
+            Workload::SkyDeployment => {
+                let (_, row) = self.deployments.present.get(&job_id(key))?;
+                Some(deployment::observe(key, row, self.pods_of(key)))
+            }
+        }
     }
 
     fn node(&self, name: &str) -> Option<Node> {
@@ -229,7 +241,7 @@ impl Cache {
 
     fn hear_job(&mut self, event: Event<Job>) {
         let row = |job: &Job| {
-            let key = share_key(job.namespace(), job.name_any());
+            let key = share_key(Workload::SkyJob, job.namespace(), job.name_any());
             observe::trim(job).map(|row| (key, row))
         };
         match event {
@@ -240,7 +252,7 @@ impl Cache {
                 self.jobs.present.insert(job_id(&key), (key, row));
             }
             Event::Delete(job) => {
-                let key = share_key(job.namespace(), job.name_any());
+                let key = share_key(Workload::SkyJob, job.namespace(), job.name_any());
                 self.jobs.present.remove(&job_id(&key));
                 self.pasts.remove(&job.uid().unwrap_or_default());
                 self.create_failures.remove(&key);
@@ -258,6 +270,31 @@ impl Cache {
                     take_in(&mut self.pasts, job);
                 }
             }
+        }
+    }
+
+    fn hear_deployment(&mut self, event: Event<Deployment>) {
+        let key =
+            |object: &Deployment| share_key(Workload::SkyDeployment, object.namespace(), object.name_any());
+        let row = |object: &Deployment| deployment::trim(object).map(|row| (key(object), row));
+        match event {
+            Event::Apply(object) => {
+                let Some((key, row)) = row(&object) else { return };
+                self.touched_shares.insert(key.clone());
+                self.deployments.present.insert(job_id(&key), (key, row));
+            }
+            Event::Delete(object) => {
+                let key = key(&object);
+                self.deployments.present.remove(&job_id(&key));
+                self.touched_shares.insert(key);
+            }
+            Event::Init => self.deployments.listing = Some(HashMap::new()),
+            Event::InitApply(object) => {
+                if let Some((key, row)) = row(&object) {
+                    self.deployments.list(job_id(&key), (key, row));
+                }
+            }
+            Event::InitDone => self.reset |= self.deployments.replace(),
         }
     }
 
@@ -385,16 +422,24 @@ impl Cache {
         }
     }
 
-    /// A pod may outlive its Job for a moment: then there is nothing to say about the share.
+    /// A pod may outlive its object for a moment: then there is nothing to say about the share.
     fn touch_share(&mut self, key: ShareKey) {
-        if self.jobs.present.contains_key(&job_id(&key)) {
+        let is_there = match key.kind {
+            Workload::SkyJob => self.jobs.present.contains_key(&job_id(&key)),
+            Workload::SkyDeployment => self.deployments.present.contains_key(&job_id(&key)),
+        };
+        if is_there {
             self.touched_shares.insert(key);
         }
     }
 
     fn hear_failure(&mut self, event: &ApiEvent) {
         let object = &event.involved_object;
-        let key = share_key(object.namespace.clone(), object.name.clone().unwrap_or_default());
+        let key = share_key(
+            Workload::SkyJob,
+            object.namespace.clone(),
+            object.name.clone().unwrap_or_default(),
+        );
         let message = event.message.clone().unwrap_or_default();
         self.touch_share(key.clone());
         self.create_failures.insert(
@@ -413,25 +458,9 @@ impl Cache {
     }
 }
 
-impl<V> Kind<V> {
-    fn list(&mut self, id: String, value: V) {
-        self.listing.get_or_insert_default().insert(id, value);
-    }
-
-    fn await_list(&mut self) {
-        self.listing = None;
-        self.synced = false;
-    }
-
-    fn replace(&mut self) -> bool {
-        self.present = self.listing.take().unwrap_or_default();
-        self.synced = true;
-        true
-    }
-}
-
-fn share_key(namespace: Option<String>, object: String) -> ShareKey {
+fn share_key(kind: Workload, namespace: Option<String>, object: String) -> ShareKey {
     ShareKey {
+        kind,
         namespace: namespace.unwrap_or_default(),
         object,
     }
@@ -462,7 +491,7 @@ fn row(object: &LeanPod) -> Option<PodRow> {
     let share = object
         .labels()
         .get(marks::SHARE)
-        .map(|name| share_key(object.namespace(), name.clone()));
+        .map(|name| share_key(pod::of(object), object.namespace(), name.clone()));
     let job = pod::owner(object).filter(|_| share.is_some()).map(str::to_owned);
     (share.is_some() || (pod.node.is_some() && pod.takes_room())).then_some(PodRow { pod, share, job })
 }

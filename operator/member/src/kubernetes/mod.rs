@@ -1,9 +1,10 @@
-//! A Kubernetes member: a SkyJob share is one Indexed Job, observed by watches.
+//! A Kubernetes member: a SkyJob share is one Indexed Job, a SkyDeployment share one Deployment, observed by watches.
 //!
-//! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `watch`
-//! listens, `cache` keeps what it hears, `past` remembers what is gone, `observe` reads a share out of it.
+//! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `deployment`
+//! does all this for Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe` reads a share out of it.
 
 mod cache;
+mod deployment;
 mod dispatch;
 mod errors;
 pub mod kubeconfig;
@@ -26,6 +27,7 @@ use futures::stream::BoxStream;
 use kube::Client;
 use sky_core::observation::MemberEvent;
 use sky_core::share::ShareKey;
+use sky_core::workload::Kind;
 use tokio::sync::Semaphore;
 
 use crate::{CALL_DEADLINE, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn};
@@ -94,7 +96,11 @@ impl Member for Kubernetes {
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
         self.call(async {
             match desired {
-                Desired::Share(share) => dispatch::ensure_share(&self.client, &share).await,
+                Desired::Share(share) => match share.key.kind {
+                    Kind::SkyJob => dispatch::ensure_share(&self.client, &share).await,
+                    Kind::SkyDeployment => deployment::ensure(&self.client, &share).await,
+                },
+                Desired::Replicas(scale) => deployment::scale(&self.client, &scale).await,
                 Desired::Namespace(name) => dispatch::ensure_namespace(&self.client, &name).await,
             }
         })
@@ -102,8 +108,13 @@ impl Member for Kubernetes {
     }
 
     async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError> {
-        self.call(withdraw::withdraw(&self.client, &self.origin, key, how))
-            .await
+        self.call(async {
+            match key.kind {
+                Kind::SkyJob => withdraw::withdraw(&self.client, &self.origin, key, how).await,
+                Kind::SkyDeployment => deployment::withdraw(&self.client, &self.origin, key).await,
+            }
+        })
+        .await
     }
 
     fn events(&self) -> BoxStream<'static, MemberEvent> {

@@ -1,10 +1,11 @@
-//! Writes the Job of a share. Pure; sent by `dispatch`.
+//! Writes the Job or the Deployment of a share. Pure; sent by `dispatch` and `deployment`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sky_core::marks;
 use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share, ShareKey};
+use sky_core::workload::Kind;
 
 use super::node::ACCELERATOR_LABELS;
 use super::stamp;
@@ -15,18 +16,14 @@ use crate::Tombstone;
 const RANK_PRELUDE: &str =
     r#"export SKY_RANK="$(IFS=,; set -- $SKY_RANKS; shift "$JOB_COMPLETION_INDEX"; echo "$1")""#;
 
+/// Templates of the past that a Deployment keeps: enough to look at, ours are kept on the host.
+const OLD_TEMPLATES: i64 = 2;
+
 /// The Indexed Job of `share`.
 pub(super) fn job(share: &Share) -> Value {
     let labels = merged(&share.labels, stamp::labels(&share.stamp, &share.key.object));
     let annotations = merged(&share.annotations, stamp::annotations(&share.stamp));
-    let mut template = match &share.program {
-        Program::Container(container) => json!({"spec": pod_spec(share, container)}),
-        Program::Template(template) => template.clone(),
-    };
-    mark(&mut template, &labels, &share.annotations);
-    if let Program::Template(_) = share.program {
-        complete(&mut template, share);
-    }
+    let template = template(share, &labels, &share.annotations);
     let mut spec = json!({
         "completionMode": "Indexed",
         "completions": share.replicas,
@@ -54,6 +51,50 @@ pub(super) fn job(share: &Share) -> Value {
         },
         "spec": spec,
     })
+}
+
+/// The Deployment of `share`. The user's annotations stay off its pods, and nothing that changes from share to share or
+/// with the number of replicas is in its template: a change there replaces every pod.
+pub(super) fn deployment(share: &Share) -> Value {
+    let labels = merged(&share.labels, stamp::labels(&share.stamp, &share.key.object));
+    let annotations = merged(&share.annotations, stamp::annotations(&share.stamp));
+    let mut spec = json!({
+        "replicas": share.replicas,
+        "selector": {"matchLabels": {(marks::SHARE): share.key.object}},
+        "template": template(share, &labels, &BTreeMap::new()),
+        "revisionHistoryLimit": OLD_TEMPLATES,
+    });
+    if let Some(seconds) = share.progress_deadline {
+        spec["progressDeadlineSeconds"] = json!(seconds);
+    }
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": share.key.object,
+            "namespace": share.key.namespace,
+            "labels": labels,
+            "annotations": annotations,
+        },
+        "spec": spec,
+    })
+}
+
+/// The pod template of `share`.
+fn template(
+    share: &Share,
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+) -> Value {
+    let mut template = match &share.program {
+        Program::Container(container) => json!({"spec": pod_spec(share, container)}),
+        Program::Template(template) => template.clone(),
+    };
+    mark(&mut template, labels, annotations);
+    if let Program::Template(_) = share.program {
+        complete(&mut template, share);
+    }
+    template
 }
 
 /// A Job that takes the name `key` and never runs anything: suspended, and of no parallelism, should somebody resume it.
@@ -111,13 +152,14 @@ fn complete(template: &mut Value, share: &Share) {
             container["env"] = Value::Array(ours.iter().cloned().chain(theirs).collect());
         }
     }
-    template["spec"]["restartPolicy"] = json!(restart_policy(share.retry));
+    template["spec"]["restartPolicy"] = json!(restart_policy(share));
 }
 
-fn restart_policy(retry: Retry) -> &'static str {
-    match retry {
-        Retry::Replace(_) => "Never",
-        Retry::Restart(_) => "OnFailure",
+fn restart_policy(share: &Share) -> &'static str {
+    match (share.key.kind, share.retry) {
+        (Kind::SkyDeployment, _) => "Always",
+        (Kind::SkyJob, Retry::Replace(_)) => "Never",
+        (Kind::SkyJob, Retry::Restart(_)) => "OnFailure",
     }
 }
 
@@ -130,7 +172,11 @@ fn pod_spec(share: &Share, program: &Container) -> Value {
     });
     match &program.entry {
         Entry::Script(script) => {
-            container["command"] = json!(["/bin/sh", "-c", format!("{RANK_PRELUDE}\n{script}")]);
+            let script = match share.key.kind {
+                Kind::SkyJob => format!("{RANK_PRELUDE}\n{script}"),
+                Kind::SkyDeployment => script.clone(),
+            };
+            container["command"] = json!(["/bin/sh", "-c", script]);
         }
         Entry::Command { command, args } => {
             if !command.is_empty() {
@@ -147,7 +193,7 @@ fn pod_spec(share: &Share, program: &Container) -> Value {
     if !program.ports.is_empty() {
         container["ports"] = json!(program.ports);
     }
-    let mut spec = json!({"containers": [container], "restartPolicy": restart_policy(share.retry)});
+    let mut spec = json!({"containers": [container], "restartPolicy": restart_policy(share)});
     if !program.pull_secrets.is_empty() {
         let names = program.pull_secrets.iter().map(|name| json!({"name": name}));
         spec["imagePullSecrets"] = names.collect();
@@ -179,6 +225,14 @@ fn one_of(models: &[String]) -> Value {
 
 /// What every replica sees. SKY_RANKS is this share's ranks by index, so that an index finds its rank.
 fn environment(share: &Share) -> Vec<Value> {
+    let variable = |(name, value): (&str, String)| json!({"name": name, "value": value});
+    if share.key.kind == Kind::SkyDeployment {
+        let of_all = [
+            ("SKY_DEPLOYMENT", share.stamp.name.clone()),
+            ("SKY_CLUSTER", share.cluster.clone()),
+        ];
+        return of_all.into_iter().map(variable).collect();
+    }
     let ranks = share
         .ranks
         .iter()
@@ -192,7 +246,7 @@ fn environment(share: &Share) -> Vec<Value> {
         ("SKY_RANKS", ranks),
     ]
     .into_iter()
-    .map(|(name, value)| json!({"name": name, "value": value}))
+    .map(variable)
     .collect()
 }
 

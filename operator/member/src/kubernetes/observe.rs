@@ -235,6 +235,7 @@ pub(super) fn observe<'p>(
         deleting: job.deleting,
         end: ended(job, pods),
         trouble,
+        rollout: None,
     }
 }
 
@@ -284,6 +285,11 @@ fn trouble<'p>(
         (Some(End::Failed(trouble)), _) | (None, Some(trouble)) => return Some(trouble.clone()),
         (None, None) => {}
     }
+    say(pods)
+}
+
+/// What keeps pods from running, one for all.
+pub(super) fn say<'p>(pods: impl Iterator<Item = &'p Pod>) -> Option<Trouble> {
     let mut troubles: Vec<&Trouble> = pods
         .filter(|pod| pod.takes_room())
         .filter_map(|pod| pod.trouble.as_ref())

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sky_core::observation::{Started, Trouble};
 use sky_core::quantity;
 use sky_core::resources::{self, CPU, ContainerRequest, MEMORY, Resources};
+use sky_core::workload::Kind;
 
 /// A pod of which only the fields below are parsed and kept.
 pub(super) type LeanPod = Object<PodSpec, PodStatus>;
@@ -148,6 +149,16 @@ pub(super) fn owner(pod: &LeanPod) -> Option<&str> {
     owners
         .find(|owner| owner.kind == "Job")
         .map(|owner| owner.uid.as_str())
+}
+
+/// The kind of workload that the pod is of, by what owns it.
+pub(super) fn of(pod: &LeanPod) -> Kind {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    if owners.any(|owner| owner.kind == "ReplicaSet") {
+        Kind::SkyDeployment
+    } else {
+        Kind::SkyJob
+    }
 }
 
 /// Keeps what we need of `pod`.

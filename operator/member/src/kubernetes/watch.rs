@@ -1,4 +1,4 @@
-//! Listens to a Kubernetes member: watches of nodes, pods, our Jobs and their creation failures, and a heartbeat.
+//! Listens to a Kubernetes member: watches of nodes, pods, our Jobs and Deployments, and failures to create pods, and a heartbeat.
 //!
 //! A watch on a dead connection is silent, not failing; the heartbeat finds that out. After a silence everything is
 //! listed anew, so that what vanished meanwhile is noticed.
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as ApiEvent, Namespace, Node as ApiNode, Pod as ApiPod};
 use kube::api::ApiResource;
@@ -275,9 +276,14 @@ fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result
             watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()),
             |event| Heard::Node(Box::new(event)),
         )),
-        heard(mapped(watcher(Api::<Job>::all(client.clone()), ours), |event| {
-            Heard::Job(Box::new(event))
-        })),
+        heard(mapped(
+            watcher(Api::<Job>::all(client.clone()), ours.clone()),
+            |event| Heard::Job(Box::new(event)),
+        )),
+        heard(mapped(
+            watcher(Api::<Deployment>::all(client.clone()), ours.clone()),
+            |event| Heard::Deployment(Box::new(event)),
+        )),
         heard(mapped(watcher(pods, watcher::Config::default()), |event| {
             Heard::Pod(Box::new(event))
         })),

@@ -206,6 +206,7 @@ async fn a_foreign_object_in_the_way_sends_the_share_elsewhere() {
     stage.apply("job", replicas(1));
     stage.run(1).await;
     let key = sky_core::share::ShareKey {
+        kind: sky_core::workload::Kind::SkyJob,
         namespace: "default".into(),
         object: sky_core::naming::share_object("job", "uid-job", "", "1-0"),
     };

@@ -42,7 +42,7 @@ async fn counts_of_a_silent_member_are_kept_and_unknown_after_its_grace() {
         (&2.into(), &"ClusterUnreachable".into())
     );
     stage.run(300).await;
-    stage.fleet().stir_jobs("a");
+    stage.fleet().stir_workloads("a");
     stage.run(10).await;
     let a = &stage.status("job")["clusters"][0];
     assert_eq!((&a["unknown"], &a["reason"]), (&2.into(), &"ClusterLost".into()));

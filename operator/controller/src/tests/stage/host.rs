@@ -163,8 +163,13 @@ impl Host {
                     .rsplit('/')
                     .next()
                     .unwrap_or_default();
-                self.edit("SkyJob", name, |job| {
-                    job["metadata"]["labels"] = json!({"changed": "meanwhile"})
+                let kind = if path.contains("/skydeployments/") {
+                    "SkyDeployment"
+                } else {
+                    "SkyJob"
+                };
+                self.edit(kind, name, |object| {
+                    object["metadata"]["annotations"] = json!({"changed": "meanwhile"})
                 });
                 self.write(&method, &path, &body)
             }

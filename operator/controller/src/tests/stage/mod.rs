@@ -17,17 +17,19 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sky_crds::{FilterPolicy, SkyCluster, SkyJob, SkyNamespace};
+use sky_core::workload::{Kind, WorkloadRef};
+use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace};
 use sky_member::fake::{Fake, node};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Calls;
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
-use crate::job;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
+use crate::{deployment, job};
 use host::Host;
 
 pub(crate) const ORIGIN: &str = "origin";
@@ -65,6 +67,13 @@ where
         writer.apply_watcher_event(&Event::InitDone);
         let versions = BTreeMap::new();
         (store, Self { writer, versions })
+    }
+
+    /// One that shows what the host has of this kind.
+    fn of(host: &Host, kind: &str) -> (reflector::Store<Guarded<K>>, Self) {
+        let (store, mut shown) = Self::new();
+        shown.take_in(host.all(kind));
+        (store, shown)
     }
 
     /// Takes in what is there now; answers what was new, changed or gone.
@@ -114,9 +123,12 @@ struct Operator {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     rules: Arc<Rules>,
-    calls: mpsc::UnboundedSender<ObjectRef<SkyJob>>,
+    calls: Calls,
     reconciled: Shown<SkyJob>,
     scheduled: Shown<SkyJob>,
+    reconciled_deployments: Shown<SkyDeployment>,
+    scheduled_deployments: Shown<SkyDeployment>,
+    deployment_trigger: UnboundedSender<Result<Guarded<SkyDeployment>, watcher::Error>>,
     clusters: Shown<SkyCluster>,
     policies: Shown<FilterPolicy>,
     trigger: UnboundedSender<Result<Guarded<SkyJob>, watcher::Error>>,
@@ -129,23 +141,33 @@ impl Operator {
     /// Has the caches that are not held back show the host as it is, and tells who reads them.
     fn look(&mut self, host: &Host, held_back: &[Cache]) {
         let jobs = host.all("SkyJob");
+        let deployments = host.all("SkyDeployment");
         if !held_back.contains(&Cache::Scheduler) {
             self.scheduled.take_in(jobs.clone());
+            self.scheduled_deployments.take_in(deployments.clone());
         }
         let clusters = self.clusters.take_in(host.all("SkyCluster"));
         let policies = self.policies.take_in(host.all("FilterPolicy"));
         if !clusters.is_empty() || !policies.is_empty() {
             self.rules.changed();
-            for job in &jobs {
-                let name = job["metadata"]["name"].as_str().unwrap_or_default();
-                self.calls
-                    .send(ObjectRef::new(name).within("default"))
-                    .expect("a controller");
+            let all = jobs.iter().map(|job| (Kind::SkyJob, job));
+            let all = all.chain(deployments.iter().map(|one| (Kind::SkyDeployment, one)));
+            for (kind, object) in all {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                self.calls.call(&WorkloadRef {
+                    kind,
+                    namespace: "default".into(),
+                    name,
+                });
             }
         }
         if !held_back.contains(&Cache::Reconciler) {
             for job in self.reconciled.take_in(jobs) {
                 self.trigger.unbounded_send(Ok(job)).expect("a controller");
+            }
+            for one in self.reconciled_deployments.take_in(deployments) {
+                let sent = self.deployment_trigger.unbounded_send(Ok(one));
+                sent.expect("a controller");
             }
         }
         self.board.wake();
@@ -202,9 +224,18 @@ impl Stage {
 
     /// Applies a SkyJob in namespace default, older ones first by the order of calls.
     pub(crate) fn apply(&self, name: &str, spec: Value) {
-        let second = self.host.all("SkyJob").len();
+        self.apply_as("SkyJob", name, spec);
+    }
+
+    /// Applies a SkyDeployment in namespace default, older ones first by the order of calls.
+    pub(crate) fn deploy(&self, name: &str, spec: Value) {
+        self.apply_as("SkyDeployment", name, spec);
+    }
+
+    fn apply_as(&self, kind: &str, name: &str, spec: Value) {
+        let second = self.host.all("SkyJob").len() + self.host.all("SkyDeployment").len();
         self.host.create(json!({
-            "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyJob", "spec": spec,
+            "apiVersion": "skymanager.io/v1alpha1", "kind": kind, "spec": spec,
             "metadata": {
                 "name": name, "namespace": "default", "uid": format!("uid-{name}"),
                 "creationTimestamp": format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60),
@@ -213,26 +244,33 @@ impl Stage {
         }));
     }
 
-    /// Changes the SkyJob of this name, as its user or as the passing of time.
-    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        self.host.edit("SkyJob", name, change);
+    /// The workload of this name.
+    fn find(&self, name: &str) -> Option<Value> {
+        let kinds = ["SkyJob", "SkyDeployment"];
+        kinds.into_iter().find_map(|kind| self.host.find(kind, name))
     }
 
-    /// Deletes the SkyJob of this name: it is gone when its finalizers are.
+    /// Changes the workload of this name, as its user or as the passing of time.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let found = self.find(name).expect("the workload");
+        let kind = found["kind"].as_str().expect("a kind");
+        self.host.edit(kind, name, change);
+    }
+
+    /// Deletes the workload of this name: it is gone when its finalizers are.
     pub(crate) fn delete(&self, name: &str) {
         self.edit(name, |job| {
             job["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z")
         });
     }
 
-    /// The SkyJob's status; Null when the SkyJob is gone.
+    /// The workload's status; Null when the workload is gone.
     pub(crate) fn status(&self, name: &str) -> Value {
-        self.host
-            .find("SkyJob", name)
-            .map_or(Value::Null, |job| job["status"].clone())
+        self.find(name)
+            .map_or(Value::Null, |object| object["status"].clone())
     }
 
-    /// The SkyJob's status in one line: phase, summary and true conditions other than Scheduled and Reconciling.
+    /// The workload's status in one line: phase, summary and true conditions other than Scheduled and Reconciling.
     pub(crate) fn line(&self, name: &str) -> String {
         let status = self.status(name);
         let mut line = status["phase"].as_str().unwrap_or("-").to_owned();
@@ -325,6 +363,13 @@ impl Stage {
         self.operator = None;
     }
 
+    fn seat_members(&self, fleet: &Arc<Fleet>) {
+        for (name, member) in &self.members {
+            fleet.register(name);
+            fleet.seat(Arc::new(member.clone()));
+        }
+    }
+
     /// Starts an operator that remembers nothing.
     pub(crate) fn start(&mut self) {
         let stop = CancellationToken::new();
@@ -332,38 +377,54 @@ impl Stage {
         let fleet = Fleet::new(stirs, stop.clone());
         let board = Arc::new(Board::default());
         let (reconciler_jobs, mut reconciled) = Shown::<SkyJob>::new();
-        let (jobs, mut scheduled) = Shown::<SkyJob>::new();
-        let (clusters, mut shown_clusters) = Shown::<SkyCluster>::new();
-        let (policies, mut shown_policies) = Shown::<FilterPolicy>::new();
+        let (jobs, scheduled) = Shown::of(&self.host, "SkyJob");
+        let (clusters, shown_clusters) = Shown::of(&self.host, "SkyCluster");
+        let (policies, shown_policies) = Shown::of(&self.host, "FilterPolicy");
+        let (reconciler_deployments, mut reconciled_deployments) = Shown::<SkyDeployment>::new();
+        let (deployments, scheduled_deployments) = Shown::of(&self.host, "SkyDeployment");
         let (trigger, triggered) = unbounded();
-        shown_clusters.take_in(self.host.all("SkyCluster"));
-        shown_policies.take_in(self.host.all("FilterPolicy"));
-        scheduled.take_in(self.host.all("SkyJob"));
+        let (deployment_trigger, deployment_triggered) = unbounded();
+        for one in reconciled_deployments.take_in(self.host.all("SkyDeployment")) {
+            let sent = deployment_trigger.unbounded_send(Ok(one));
+            sent.expect("a controller");
+        }
         for job in reconciled.take_in(self.host.all("SkyJob")) {
             trigger.unbounded_send(Ok(job)).expect("a controller");
         }
-        for (name, member) in &self.members {
-            fleet.register(name);
-            fleet.seat(Arc::new(member.clone()));
-        }
+        self.seat_members(&fleet);
         let defaults = LiveDefaults::new(Configured::fixed(), "ubuntu:latest".into());
         let (namespaces, _) = Shown::<SkyNamespace>::new();
         let rules = Rules::new(clusters, policies, namespaces);
-        let sources = Sources::new(jobs, rules.clone(), fleet.clone(), defaults.clone());
-        let (calls, called) = mpsc::unbounded_channel();
+        let sources = Sources::new(jobs, deployments, rules.clone(), fleet.clone(), defaults.clone());
+        let (calls, called) = Calls::new();
         let looks = calls.clone();
-        let context = job::Context::new(
-            self.host.client(),
+        let (client, origin) = (self.host.client(), ORIGIN.to_owned());
+        let deployment_context = deployment::Context::new(
+            client.clone(),
             fleet.clone(),
             board.clone(),
             rules.clone(),
-            ORIGIN.into(),
+            origin.clone(),
+            defaults.clone(),
+        );
+        let context = job::Context::new(
+            client,
+            fleet.clone(),
+            board.clone(),
+            rules.clone(),
+            origin,
             defaults,
         );
         let parts = vec![
             tokio::spawn(forward(stirred, calls.clone(), board.clone())),
             tokio::spawn(scheduler::run(board.clone(), sources, calls, stop)),
-            tokio::spawn(control(triggered, reconciler_jobs, called, context)),
+            tokio::spawn(control(triggered, reconciler_jobs, called.jobs, context)),
+            tokio::spawn(control_deployments(
+                deployment_triggered,
+                reconciler_deployments,
+                called.deployments,
+                deployment_context,
+            )),
         ];
         self.operator = Some(Operator {
             fleet,
@@ -372,6 +433,9 @@ impl Stage {
             calls: looks,
             reconciled,
             scheduled,
+            reconciled_deployments,
+            scheduled_deployments,
+            deployment_trigger,
             clusters: shown_clusters,
             policies: shown_policies,
             trigger,
@@ -382,14 +446,10 @@ impl Stage {
 }
 
 /// Passes on what members say, as the operator's wiring does.
-async fn forward(
-    mut stirs: mpsc::UnboundedReceiver<Stir>,
-    jobs: mpsc::UnboundedSender<ObjectRef<SkyJob>>,
-    board: Arc<Board>,
-) {
+async fn forward(mut stirs: mpsc::UnboundedReceiver<Stir>, calls: Calls, board: Arc<Board>) {
     while let Some(stir) = stirs.recv().await {
         match stir {
-            Stir::Job { namespace, name } => drop(jobs.send(ObjectRef::new(&name).within(&namespace))),
+            Stir::Workload(workload) => calls.call(&workload),
             Stir::Cluster(_) => board.wake(),
         }
     }
@@ -408,6 +468,24 @@ async fn control(
     Controller::for_stream(triggered, jobs)
         .reconcile_on(called)
         .run(job::reconcile, job::retry, Arc::new(context))
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+async fn control_deployments(
+    triggered: impl futures::Stream<Item = Result<Guarded<SkyDeployment>, watcher::Error>> + Send + 'static,
+    deployments: reflector::Store<Guarded<SkyDeployment>>,
+    mut called: mpsc::UnboundedReceiver<ObjectRef<SkyDeployment>>,
+    context: deployment::Context,
+) {
+    let called = futures::stream::poll_fn(move |waker| called.poll_recv(waker));
+    let called = called.map(|one| {
+        ObjectRef::<Guarded<SkyDeployment>>::new(&one.name)
+            .within(one.namespace.as_deref().unwrap_or_default())
+    });
+    Controller::for_stream(triggered, deployments)
+        .reconcile_on(called)
+        .run(deployment::reconcile, deployment::retry, Arc::new(context))
         .for_each(|_| std::future::ready(()))
         .await;
 }

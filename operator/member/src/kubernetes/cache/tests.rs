@@ -30,6 +30,7 @@ fn synced(pods: Vec<LeanPod>) -> Cache {
     cache.hear(Heard::Node(Box::new(Event::InitDone)));
     cache.hear(Heard::Job(Box::new(Event::Init)));
     cache.hear(Heard::Job(Box::new(Event::InitDone)));
+    cache.list_no_deployments();
     assert_eq!(cache.drain(), None, "pods are not listed yet");
     cache.hear(Heard::Pod(Box::new(Event::Init)));
     pods.into_iter()
@@ -156,6 +157,11 @@ impl Cache {
         self.hear(Heard::Pod(Box::new(event)));
     }
 
+    fn list_no_deployments(&mut self) {
+        self.hear(Heard::Deployment(Box::new(Event::Init)));
+        self.hear(Heard::Deployment(Box::new(Event::InitDone)));
+    }
+
     fn list_pods(&mut self, pods: Vec<LeanPod>) {
         self.hear_of_pod(Event::Init);
         pods.into_iter()
@@ -168,6 +174,7 @@ impl Cache {
         jobs.into_iter()
             .for_each(|job| self.hear_of_job(Event::InitApply(job)));
         self.hear_of_job(Event::InitDone);
+        self.list_no_deployments();
     }
 
     /// What it says of the share now.

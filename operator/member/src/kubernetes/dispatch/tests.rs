@@ -16,6 +16,7 @@ use super::*;
 pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
     Share {
         key: ShareKey {
+            kind: sky_core::workload::Kind::SkyJob,
             namespace: "n".into(),
             object: "j-1".into(),
         },
@@ -42,6 +43,7 @@ pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
         requests: Resources::new(1, 1),
         accelerator: None,
         retry: Retry::Replace(0),
+        progress_deadline: None,
     }
 }
 

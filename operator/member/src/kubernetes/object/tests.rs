@@ -12,6 +12,7 @@ fn share() -> Share {
     requests.extended.insert("nvidia.com/gpu".into(), 1);
     Share {
         key: ShareKey {
+            kind: sky_core::workload::Kind::SkyJob,
             namespace: "team".into(),
             object: "train-0123abcd".into(),
         },
@@ -42,6 +43,7 @@ fn share() -> Share {
         requests,
         accelerator: None,
         retry: Retry::Replace(0),
+        progress_deadline: None,
     }
 }
 

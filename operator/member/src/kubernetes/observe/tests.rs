@@ -39,6 +39,7 @@ fn pod(index: i64, phase: Phase, node: bool) -> Pod {
 fn see(job: &JobRow, pods: &[Pod]) -> Observation {
     observe(
         &ShareKey {
+            kind: sky_core::workload::Kind::SkyJob,
             namespace: "n".into(),
             object: "j-1".into(),
         },
@@ -172,6 +173,7 @@ fn a_pod_that_its_node_turned_away_is_a_failure_but_no_start() {
         heard_to: 0,
     };
     let key = ShareKey {
+        kind: sky_core::workload::Kind::SkyJob,
         namespace: "n".into(),
         object: "j-1".into(),
     };

@@ -127,6 +127,7 @@ pub(super) fn members(text: &str) -> Members {
             ["completed", id] => drop(members.completed.insert((*id).to_owned())),
             ["unseen", cluster] => {
                 let key = ShareKey {
+                    kind: crate::workload::Kind::SkyJob,
                     namespace: "default".into(),
                     object: format!("unseen-{cluster}"),
                 };
@@ -173,6 +174,7 @@ pub(super) fn share(id: &str, doing: &str) -> Observation {
     }
     Observation {
         key: ShareKey {
+            kind: crate::workload::Kind::SkyJob,
             namespace: "default".into(),
             object: format!("object-{id}"),
         },
@@ -214,6 +216,7 @@ pub(super) fn share(id: &str, doing: &str) -> Observation {
             _ => None,
         },
         trouble: None,
+        rollout: None,
     }
 }
 

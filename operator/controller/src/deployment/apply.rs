@@ -1,0 +1,220 @@
+//! Step 4: carries out the plan's steps on members. Makes no choices; what a member answers is remembered and planned
+//! with the next time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use sky_convert::accelerator::accelerator;
+use sky_convert::deployment::{Deployment, key, share, stamp};
+use sky_core::deployment::Step;
+use sky_core::job::SentBack;
+use sky_core::observation::Trouble;
+use sky_core::placement::PlacedShare;
+use sky_core::share::ShareKey;
+use sky_member::{Class, Desired, Ensured, MemberError, Scale, Withdraw, Withdrawn};
+use tokio::time::Instant;
+
+use super::Context;
+use super::memory::Memory;
+use crate::fleet::View;
+
+/// A step whose effect is not seen after this long is taken again.
+const UNSEEN: Duration = Duration::from_secs(30);
+
+/// What one step came to.
+struct Outcome<'s> {
+    step: &'s Step,
+    result: Result<Done, MemberError>,
+}
+
+/// What a member did.
+enum Done {
+    /// The share's object is as wanted, and this is its generation.
+    AsWanted(i64),
+    /// The object goes.
+    Going,
+    /// It is gone.
+    Gone,
+}
+
+/// Carries out all steps, each on its own member. Answers when to try again what did not succeed. What cannot be parsed
+/// creates and changes nothing.
+pub(super) async fn steps(
+    context: &Context,
+    deployment: Option<&Deployment>,
+    steps: &[Step],
+    memory: &mut Memory,
+) -> Option<Duration> {
+    let now = Instant::now();
+    forget_seen(steps, memory);
+    let due: Vec<&Step> = steps.iter().filter(|step| is_due(step, memory, now)).collect();
+    for step in &due {
+        if let (Step::Ensure { share, seen: 0, .. }, Some(deployment)) = (step, deployment) {
+            let object = key(&deployment.workload, share);
+            memory
+                .unseen
+                .insert(share.id.clone(), (share.cluster.clone(), object));
+        }
+    }
+    let outcomes = join_all(due.into_iter().map(|step| async move {
+        let result = match step {
+            Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key).await),
+            Step::Ensure {
+                share, only_scale, ..
+            } => match deployment {
+                Some(deployment) => Some(ensure(context, deployment, share, *only_scale).await),
+                None => None,
+            },
+        };
+        result.map(|result| Outcome { step, result })
+    }))
+    .await;
+    for outcome in outcomes.into_iter().flatten() {
+        remember(outcome, memory, now);
+    }
+    next_try(memory, now)
+}
+
+async fn ensure(
+    context: &Context,
+    deployment: &Deployment,
+    placed: &PlacedShare,
+    only_scale: bool,
+) -> Result<Done, MemberError> {
+    let member = context
+        .fleet
+        .member(&placed.cluster)
+        .ok_or_else(|| unseated(&placed.cluster))?;
+    let desired = if only_scale {
+        Desired::Replicas(Box::new(Scale {
+            key: key(&deployment.workload, placed),
+            stamp: stamp(deployment, placed, &context.origin),
+            replicas: placed.replicas,
+        }))
+    } else {
+        let mut share = share(deployment, placed, &context.origin);
+        if deployment.workload.needs.accelerator.is_some() {
+            let nodes = context.fleet.read(&placed.cluster, View::nodes).flatten();
+            share.accelerator = accelerator(&deployment.workload, &nodes.unwrap_or_default());
+            if share.accelerator.is_none() {
+                let words = "no node there has the accelerators any more";
+                return Err(MemberError::new(Class::Throttled, words));
+            }
+        }
+        Desired::Share(Box::new(share))
+    };
+    Ok(match member.ensure(desired).await? {
+        Ensured::AsWanted(generation) => Done::AsWanted(generation),
+        Ensured::Created | Ensured::Present | Ensured::Updated => Done::AsWanted(0),
+    })
+}
+
+async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Result<Done, MemberError> {
+    let member = context.fleet.member(cluster).ok_or_else(|| unseated(cluster))?;
+    Ok(match member.withdraw(key, Withdraw::Remove).await? {
+        Withdrawn::Gone => Done::Gone,
+        Withdrawn::Going | Withdrawn::Started => Done::Going,
+    })
+}
+
+fn unseated(cluster: &str) -> MemberError {
+    MemberError::new(Class::Unreachable, format!("{cluster} is not connected"))
+}
+
+fn mark(step: &Step) -> String {
+    match step {
+        Step::Ensure {
+            share,
+            only_scale,
+            seen,
+        } => format!("ensure {} {} {only_scale} {seen}", share.id, share.replicas),
+        Step::Withdraw { cluster, key } => format!("withdraw {cluster} {}", key.object),
+    }
+}
+
+/// A step that is not planned any more has had its effect, or is not wanted: should it be planned again, it is due.
+fn forget_seen(steps: &[Step], memory: &mut Memory) {
+    let planned: BTreeSet<String> = steps.iter().map(mark).collect();
+    memory.under_way.retain(|mark, _| planned.contains(mark));
+    let ensured: BTreeSet<&str> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Ensure { share, .. } => Some(share.id.as_str()),
+            Step::Withdraw { .. } => None,
+        })
+        .collect();
+    memory
+        .sent_back
+        .retain(|share, _| ensured.contains(share.as_str()));
+}
+
+/// Not while its effect may still come, nor before a share that was sent back may be tried again.
+fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
+    let waiting = memory
+        .under_way
+        .get(&mark(step))
+        .is_some_and(|until| *until > now);
+    let sent_back = match step {
+        Step::Ensure { share, .. } => memory.sent_back.get(&share.id),
+        Step::Withdraw { .. } => None,
+    };
+    !waiting && sent_back.is_none_or(|(_, until)| *until <= now)
+}
+
+fn remember(Outcome { step, result }: Outcome<'_>, memory: &mut Memory, now: Instant) {
+    let mark = mark(step);
+    let error = match (result, step) {
+        (Ok(Done::AsWanted(generation)), Step::Ensure { share, .. }) => {
+            memory.applied.insert(share.id.clone(), generation);
+            memory.sent_back.remove(&share.id);
+            memory.under_way.insert(mark, now + UNSEEN);
+            return;
+        }
+        (Ok(Done::Gone), Step::Withdraw { key, .. }) => {
+            memory.unseen.retain(|_, (_, unseen)| unseen != key);
+            memory.under_way.insert(mark, now);
+            return;
+        }
+        (Ok(_), _) => {
+            memory.under_way.insert(mark, now + UNSEEN);
+            return;
+        }
+        (Err(error), _) => error,
+    };
+    tracing::info!(step = %mark, class = error.class.as_str(), message = %error.message, "a member did not take a step");
+    // What is refused as it is, is tried again as long as its spec stays only because quotas and policies change.
+    let pause = Duration::from_secs(match error.class {
+        Class::Unreachable => 5,
+        Class::Throttled => 15,
+        Class::Unauthorized | Class::Conflict => 60,
+        Class::Rejected => 600,
+    });
+    match step {
+        Step::Ensure { share, .. } => {
+            if error.class != Class::Unreachable {
+                memory.unseen.remove(&share.id);
+            }
+            let for_good = error.class == Class::Rejected;
+            let reason = if for_good {
+                "InvalidTemplate"
+            } else {
+                error.class.as_str()
+            };
+            let trouble = Trouble {
+                reason: reason.into(),
+                message: error.message,
+            };
+            let why = SentBack { for_good, trouble };
+            memory.sent_back.insert(share.id.clone(), (why, now + pause));
+        }
+        Step::Withdraw { .. } => drop(memory.under_way.insert(mark, now + pause)),
+    }
+}
+
+fn next_try(memory: &Memory, now: Instant) -> Option<Duration> {
+    let sent_back = memory.sent_back.values().map(|(_, until)| until);
+    let soonest = memory.under_way.values().chain(sent_back).min()?;
+    let wait = soonest.saturating_duration_since(now);
+    Some(wait.max(Duration::from_millis(500)))
+}
