@@ -13,6 +13,7 @@ macro_rules! case {
 
 mod counts;
 mod credentials;
+mod deployments;
 mod documents;
 mod evictions;
 mod faults;
@@ -55,6 +56,7 @@ pub const ALL: &[Suite] = &[
     member::SUITE,
     jobs::SUITE,
     evictions::SUITE,
+    deployments::SUITE,
     readme::SUITE,
 ];
 

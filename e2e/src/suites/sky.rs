@@ -337,6 +337,15 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
         .any(|condition| condition.type_ == kind && condition.status == "True")
 }
 
+/// The message of the condition of this kind; empty without one.
+pub fn condition_words(conditions: &[Condition], kind: &str) -> String {
+    let mut conditions = conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == kind);
+    found
+        .map(|condition| condition.message.clone())
+        .unwrap_or_default()
+}
+
 /// Conditions in one line.
 pub fn words(conditions: &[Condition]) -> String {
     let each = conditions.iter();

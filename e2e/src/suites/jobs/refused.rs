@@ -64,21 +64,14 @@ pub(super) async fn what_no_schema_can_know_is_refused_by_the_operator_in_words(
 pub(super) async fn kinds_without_behaviour_say_so(context: &Context) -> Result<()> {
     let host = shared(context).await?.lab.host()?;
     host.apply(
-        "apiVersion: skymanager.io/v1alpha1\nkind: SkyDeployment\nmetadata: {name: web}\nspec: {replicas: 1, run: sleep 9}\n\
-         ---\napiVersion: skymanager.io/v1alpha1\nkind: SkyNamespace\nmetadata: {name: team-b}\nspec: {}\n",
+        "apiVersion: skymanager.io/v1alpha1\nkind: SkyNamespace\nmetadata: {name: team-b}\nspec: {}\n",
     )
     .await?;
-    for (object, says) in [
-        (
-            "skydeployment/web",
-            "SkyDeployment is not supported yet: nothing is done about this object",
-        ),
-        (
-            "skynamespace/team-b",
-            "SkyNamespace is not supported yet: it restricts where workloads of this namespace are placed, but creates no \
+    for (object, says) in [(
+        "skynamespace/team-b",
+        "SkyNamespace is not supported yet: it restricts where workloads of this namespace are placed, but creates no \
              namespace",
-        ),
-    ] {
+    )] {
         host.kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", object])
             .await?;
         let path = "jsonpath={.status.conditions[?(@.type=='Stalled')].reason}: \

@@ -2,6 +2,7 @@
 //!
 //! A case knows the trait `Member` only; how the other side is prepared and looked at is the subject's.
 
+mod deploy;
 mod dispatch;
 mod listen;
 mod withdraw;
@@ -121,6 +122,12 @@ cases![
     dispatch::a_refused_template_is_rejected_in_the_members_words,
     dispatch::fifty_shares_at_once_are_fifty_objects,
     dispatch::a_replica_that_has_not_started_has_no_output,
+    deploy::a_deployment_is_made_as_wanted_and_repeating_that_changes_nothing,
+    deploy::only_the_number_of_a_deployments_replicas_is_changed,
+    deploy::a_deployment_that_is_not_there_is_not_scaled,
+    deploy::a_deployment_of_another_share_under_the_name_is_a_conflict,
+    deploy::another_hosts_deployment_is_not_taken_away,
+    deploy::a_deployment_that_is_withdrawn_shows_as_gone,
     listen::events_begin_with_a_reset_of_what_is_there,
     listen::an_ensured_share_shows_up_with_its_stamp,
     listen::a_suspended_share_shows_as_suspended,

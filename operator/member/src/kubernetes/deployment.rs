@@ -10,7 +10,7 @@ use sky_core::observation::{Counts, Observation, Rollout, Started, Trouble};
 use sky_core::ranks::Ranks;
 use sky_core::share::{Share, ShareKey, Stamp};
 
-use super::dispatch::ensure_namespace;
+use super::dispatch::{TRIES, ensure_namespace};
 use super::errors::classify;
 use super::observe::say;
 use super::pod::{Phase, Pod};
@@ -20,8 +20,19 @@ use crate::{Class, Ensured, MemberError, Scale, Withdrawn};
 /// Who owns the fields that we apply.
 const MANAGER: &str = "sky-operator";
 
-/// Creates the Deployment of `share`, or brings what we say of it back to what is wanted.
+/// Creates the Deployment of `share`, or brings what we say of it back to what is wanted. Its controller writes to it at
+/// the same time: what is refused for that is sent anew, to what there is then.
 pub(super) async fn ensure(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
+    for _ in 0..TRIES {
+        if let Some(answer) = apply(client, share).await? {
+            return Ok(answer);
+        }
+    }
+    Err(changed(&share.key.object))
+}
+
+/// `None`: it was changed, created or deleted meanwhile; look again.
+async fn apply(client: &Client, share: &Share) -> Result<Option<Ensured>, MemberError> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), &share.key.namespace);
     let present = look(&api, &share.key).await?;
     let mut wanted = object::deployment(share);
@@ -43,11 +54,20 @@ pub(super) async fn ensure(client: &Client, share: &Share) -> Result<Ensured, Me
         ensure_namespace(client, &share.key.namespace).await?;
         applied = api.patch(name, &params, &Patch::Apply(&wanted)).await;
     }
-    answer(applied, name)
+    answer(applied)
 }
 
 /// Changes only the number of replicas of the Deployment that is there.
 pub(super) async fn scale(client: &Client, scale: &Scale) -> Result<Ensured, MemberError> {
+    for _ in 0..TRIES {
+        if let Some(answer) = set_replicas(client, scale).await? {
+            return Ok(answer);
+        }
+    }
+    Err(changed(&scale.key.object))
+}
+
+async fn set_replicas(client: &Client, scale: &Scale) -> Result<Option<Ensured>, MemberError> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), &scale.key.namespace);
     let name = &scale.key.object;
     let Some(present) = look(&api, &scale.key).await? else {
@@ -63,13 +83,13 @@ pub(super) async fn scale(client: &Client, scale: &Scale) -> Result<Ensured, Mem
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    answer(api.patch(name, &params, &Patch::Merge(patch)).await, name)
+    answer(api.patch(name, &params, &Patch::Merge(patch)).await)
 }
 
-fn answer(applied: Result<Deployment, kube::Error>, name: &str) -> Result<Ensured, MemberError> {
+fn answer(applied: Result<Deployment, kube::Error>) -> Result<Option<Ensured>, MemberError> {
     match applied {
-        Ok(object) => Ok(Ensured::AsWanted(object.metadata.generation.unwrap_or(0))),
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(changed(name)),
+        Ok(object) => Ok(Some(Ensured::AsWanted(object.metadata.generation.unwrap_or(0)))),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
         Err(error) => Err(classify(&error)),
     }
 }
