@@ -1,4 +1,4 @@
-//! One cluster of a lab, and everything a suite may do to it: ask it, hurt its daemons, cut its network,
+//! One Kubernetes cluster of a lab, and everything a suite may do to it: ask it, hurt its daemons, cut its network,
 //! read its audit log and metrics. Brought up by `lab` through the submodules, one per part.
 
 pub mod audit;
@@ -147,6 +147,7 @@ impl Cluster {
                 control_plane::start(self).await?;
                 kwok_node::start(self, node).await?;
             }
+            Some((_, NodeKind::Slurm)) => bail!("{} is no Kubernetes cluster", self.name),
             Some((node, NodeKind::Real)) => {
                 tokio::try_join!(control_plane::start(self), real_node::start_runtime(self, image))?;
                 real_node::start(self, node).await?;
@@ -211,14 +212,12 @@ impl Cluster {
             return Ok(());
         }
         let daemon = Daemon::new(&self.lab, &self.name, "network");
-        let command = [
-            self.program("sky-e2e"),
-            "network-proxy".to_owned(),
-            format!("--control={}", network::control(&self.folder()).display()),
-            format!("--listen={}", self.port(Port::Network)),
-            format!("--target={}", self.port(Port::ApiServer)),
-        ];
-        daemon.start(&command, &BTreeMap::new())?;
+        let ports = (self.port(Port::Network), self.port(Port::ApiServer));
+        let program = self.lab.join("bin/sky-e2e");
+        daemon.start(
+            &network::proxy_command(&program, &self.folder(), ports),
+            &BTreeMap::new(),
+        )?;
         daemon
             .ready(Duration::from_secs(10), async || {
                 self.network(Network::Pass).await

@@ -1,6 +1,7 @@
 //! The command line: what it takes and which part of the lab does it. Called by `main`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,9 +16,10 @@ use crate::operator;
 use crate::plan::{HOST, MemberSpec, NodeKind, Plan};
 use crate::report::Reporter;
 use crate::runner;
+use crate::slurm;
 use crate::state;
 
-/// Real Kubernetes clusters on this machine, with Sky Manager on them
+/// Real clusters, Kubernetes and Slurm, on this machine, with Sky Manager on them
 #[derive(Debug, Parser)]
 #[command(name = "sky-e2e", bin_name = "cargo e2e", version)]
 pub struct CommandLine {
@@ -48,6 +50,16 @@ enum Command {
     Kubeconfig { name: Option<String> },
     /// Print what to export to work with the lab: eval "$(cargo e2e env)"
     Env,
+    /// Print a new token for the REST API of a Slurm member
+    Token {
+        member: String,
+        /// Whose token
+        #[arg(long, default_value = slurm::JOB_USER)]
+        user: String,
+        /// How long it is good for
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        life: u64,
+    },
     /// Run a command with the host's KUBECONFIG and the lab's programs on PATH
     Exec {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -68,7 +80,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Up {
-    /// Members as NAME[:real|kwok] [default: mluo-onprem:real,mluo-cloud:real,cloud-2:kwok]
+    /// Members as NAME[:real|kwok|slurm] [default: mluo-onprem:real,mluo-cloud:real,cloud-2:kwok]
     #[arg(long, value_delimiter = ',')]
     members: Vec<MemberSpec>,
     /// Neither build nor start the operator
@@ -86,6 +98,30 @@ struct Up {
     /// Memory of each kwok node
     #[arg(long, default_value = "2Gi")]
     kwok_memory: String,
+    #[command(flatten)]
+    slurm: SlurmNodes,
+}
+
+#[derive(Debug, Args)]
+struct SlurmNodes {
+    /// Nodes of each Slurm member
+    #[arg(long, default_value_t = 2)]
+    slurm_nodes: u32,
+    /// Cores of each Slurm node; the machine need not have them
+    #[arg(long, default_value_t = 4)]
+    slurm_cpu: u32,
+    /// Memory of each Slurm node
+    #[arg(long, default_value = "4Gi")]
+    slurm_memory: String,
+    /// GPUs of each Slurm node as MODEL:COUNT; they are only counted
+    #[arg(long, value_name = "MODEL:COUNT", value_parser = gpus)]
+    slurm_gpus: Option<(String, u32)>,
+    /// Seconds that Slurm remembers a finished job
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    slurm_min_job_age: u32,
+    /// Let jobs of Slurm members run in containers, by runc
+    #[arg(long)]
+    slurm_containers: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -122,14 +158,18 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             reporter.result(path.display());
         }
         Command::Env => reporter.result(Lab::open(&dir)?.exports()),
+        Command::Token { member, user, life } => {
+            let cluster = Lab::open(&dir)?.slurm(&member)?;
+            reporter.result(cluster.mint(&user, Duration::from_secs(life))?);
+        }
         Command::Exec { command } => return exec(&Lab::open(&dir)?, &command).await,
-        Command::Net { member, network } => Lab::open(&dir)?.member(&member)?.network(network).await?,
+        Command::Net { member, network } => Lab::open(&dir)?.network(&member, network).await?,
         Command::Daemon {
             cluster,
             program,
             action,
         } => {
-            let daemon = Lab::open(&dir)?.cluster(&cluster)?.daemon(&program)?;
+            let daemon = Lab::open(&dir)?.daemon(&cluster, &program)?;
             match action {
                 Action::Stop => daemon.stop()?,
                 Action::Continue => daemon.cont()?,
@@ -152,16 +192,35 @@ impl Up {
         if !self.members.is_empty() {
             plan.members = self.members;
         }
-        for member in plan
-            .members
-            .iter_mut()
-            .filter(|member| member.kind == NodeKind::Kwok)
-        {
-            (member.nodes, member.cpu) = (self.kwok_nodes, self.kwok_cpu);
-            member.memory.clone_from(&self.kwok_memory);
+        for member in &mut plan.members {
+            match member.kind {
+                NodeKind::Real => {}
+                NodeKind::Kwok => {
+                    (member.nodes, member.cpu) = (self.kwok_nodes, self.kwok_cpu);
+                    member.memory.clone_from(&self.kwok_memory);
+                }
+                NodeKind::Slurm => self.slurm.shape(member),
+            }
         }
         plan
     }
+}
+
+impl SlurmNodes {
+    fn shape(&self, member: &mut MemberSpec) {
+        (member.nodes, member.cpu) = (self.slurm_nodes, self.slurm_cpu);
+        member.memory.clone_from(&self.slurm_memory);
+        if let Some((model, count)) = &self.slurm_gpus {
+            (member.slurm.gpu_model, member.slurm.gpus) = (model.clone(), *count);
+        }
+        member.slurm.min_job_age = self.slurm_min_job_age;
+        member.slurm.containers = self.slurm_containers;
+    }
+}
+
+fn gpus(text: &str) -> Result<(String, u32)> {
+    let (model, count) = text.split_once(':').context("MODEL:COUNT")?;
+    Ok((model.to_owned(), count.parse()?))
 }
 
 async fn bring_up(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<u8> {

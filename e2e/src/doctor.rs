@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::lab::Lab;
 use crate::machine;
-use crate::packages;
+use crate::packages::{self, Package};
 use crate::procfs;
 use crate::programs::{self, go_version};
 use crate::report::Reporter;
@@ -25,12 +25,17 @@ pub fn run(dir: &Path, reporter: &Reporter) -> Result<bool> {
     };
     let real = machine::no_real_nodes();
     match &real {
-        None => say(true, "real nodes can run here".to_owned()),
-        Some(reason) => say(true, format!("no real nodes here ({reason}): kwok nodes instead")),
+        None => say(true, "real nodes and Slurm members can run here".to_owned()),
+        Some(reason) => say(
+            true,
+            format!("no real nodes here ({reason}): kwok nodes instead; no Slurm members"),
+        ),
     };
     let mut good = say(cfg!(target_os = "linux"), "Linux".to_owned());
     if real.is_none() {
-        good &= check_packages(&say);
+        good &= check_packages("real nodes", &packages::of_real_nodes(), &say);
+        // The default lab has no Slurm member.
+        check_packages("Slurm members", &packages::of_slurm(true), &say);
     }
     good &= check_programs(real.is_none(), &say)?;
     good &= say(
@@ -51,14 +56,14 @@ pub fn run(dir: &Path, reporter: &Reporter) -> Result<bool> {
     Ok(good)
 }
 
-fn check_packages(say: &impl Fn(bool, String) -> bool) -> bool {
-    for package in packages::all() {
-        match package.found {
-            Some(path) => say(true, format!("{} ({})", package.name, path.display())),
-            None => say(false, package.name.to_owned()),
+fn check_packages(what: &str, packages: &[Package], say: &impl Fn(bool, String) -> bool) -> bool {
+    for package in packages {
+        match &package.found {
+            Some(path) => say(true, format!("{}, for {what} ({})", package.name, path.display())),
+            None => say(false, format!("{}, for {what}", package.name)),
         };
     }
-    let missing = packages::missing();
+    let missing = packages::missing(packages);
     if missing.is_empty() {
         return true;
     }

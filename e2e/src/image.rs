@@ -1,5 +1,5 @@
 //! The one container image of the lab: Debian's static busybox with a link per applet, as a docker-archive,
-//! made without a registry. Built once per lab by `lab`; imported by `cluster::real_node`.
+//! made without a registry. Built once per lab by `lab`; imported by `cluster::real_node`, unpacked by `slurm`.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tar::{Builder, EntryType, Header};
+use tar::{Archive, Builder, EntryType, Header};
 
 /// Names the image goes by. Jobs that name no image get ubuntu:latest from the operator, so it stands in.
 pub const NAMES: [&str; 2] = ["lab/busybox:1", "ubuntu:latest"];
@@ -39,6 +39,11 @@ pub fn write(busybox: &Path, out: &Path) -> Result<()> {
     }
     archive.finish()?;
     Ok(())
+}
+
+/// Unpacks the image's only layer into `folder`.
+pub fn unpack(busybox: &Path, folder: &Path) -> Result<()> {
+    Ok(Archive::new(layer(busybox)?.as_slice()).unpack(folder)?)
 }
 
 /// Whether `program` runs in an empty root: an ELF file without an interpreter.

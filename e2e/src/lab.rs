@@ -10,15 +10,18 @@ use futures::future::try_join_all;
 use tokio::process::Command;
 
 use crate::cluster::{self, Cluster};
+use crate::daemon::Daemon;
 use crate::image;
 use crate::kubeconfig;
 use crate::machine;
+use crate::network::{self, Network};
 use crate::operator;
 use crate::packages;
-use crate::plan::{HOST, MemberSpec, Plan};
+use crate::plan::{HOST, MemberSpec, NodeKind, Plan};
 use crate::programs;
 use crate::report::Reporter;
 use crate::slot::{self, Slot};
+use crate::slurm::SlurmCluster;
 use crate::state::{self, ClusterState, State};
 use crate::sweep;
 
@@ -40,7 +43,7 @@ impl Lab {
     pub async fn up(dir: &Path, mut plan: Plan, reporter: &Reporter) -> Result<Self> {
         let dir = state::adopt(dir)?;
         let _lock = state::lock(&dir)?;
-        settle(&mut plan, reporter);
+        settle(&mut plan, reporter)?;
         plan.check(&dir)?;
         if let Some(lab) = Self::whole(&dir, &plan) {
             reporter.note(format!("already up at {}", dir.display()));
@@ -98,7 +101,20 @@ impl Lab {
         self.cluster(name)
     }
 
-    /// All members, in the plan's order.
+    /// The Slurm member called `name`.
+    pub fn slurm(&self, name: &str) -> Result<SlurmCluster> {
+        let mut all = self.slurms().into_iter();
+        all.find(|cluster| cluster.name() == name)
+            .ok_or_else(|| anyhow!("no Slurm cluster {name} in this lab"))
+    }
+
+    /// All Slurm members, in the plan's order.
+    pub fn slurms(&self) -> Vec<SlurmCluster> {
+        let clusters = self.state.clusters.iter();
+        clusters.filter_map(|state| slurm(&self.dir, state)).collect()
+    }
+
+    /// All Kubernetes members, in the plan's order.
     pub fn members(&self) -> Vec<Cluster> {
         self.clusters()
             .into_iter()
@@ -106,29 +122,59 @@ impl Lab {
             .collect()
     }
 
-    /// The host and all members.
+    /// The host and all Kubernetes members.
     pub fn clusters(&self) -> Vec<Cluster> {
-        self.state
-            .clusters
-            .iter()
+        let clusters = self.state.clusters.iter();
+        clusters
+            .filter(|state| slurm(&self.dir, state).is_none())
             .map(|state| Cluster::new(&self.dir, state))
             .collect()
     }
 
-    /// The host or a member.
+    /// The host or a Kubernetes member.
     pub fn cluster(&self, name: &str) -> Result<Cluster> {
-        self.clusters()
-            .into_iter()
-            .find(|cluster| cluster.name() == name)
-            .ok_or_else(|| {
-                let names: Vec<_> = self
-                    .state
-                    .clusters
-                    .iter()
-                    .map(|state| state.name.as_str())
-                    .collect();
-                anyhow!("no cluster {name} in this lab; there are {}", names.join(", "))
+        let found = self.clusters().into_iter().find(|cluster| cluster.name() == name);
+        found.ok_or_else(|| match self.slurm(name) {
+            Ok(_) => anyhow!("{name} is a Slurm cluster"),
+            Err(_) => self.unknown(name),
+        })
+    }
+
+    /// One program of any cluster, whatever manages it.
+    pub fn daemon(&self, cluster: &str, program: &str) -> Result<Daemon> {
+        self.known(cluster)?;
+        Daemon::existing(&self.dir, cluster, program)
+    }
+
+    /// Sets the network between the operator and any member.
+    pub async fn network(&self, member: &str, network: Network) -> Result<()> {
+        self.known(member)?;
+        network::set(&self.dir.join(member), network)
+            .await
+            .with_context(|| format!("network of {member}"))
+    }
+
+    fn known(&self, name: &str) -> Result<()> {
+        let known = self.state.clusters.iter().any(|state| state.name == name);
+        if known { Ok(()) } else { Err(self.unknown(name)) }
+    }
+
+    fn unknown(&self, name: &str) -> anyhow::Error {
+        let names = self.state.clusters.iter().map(|state| state.name.as_str());
+        let names: Vec<_> = names.collect();
+        anyhow!("no cluster {name} in this lab; there are {}", names.join(", "))
+    }
+
+    /// Every program that was ever started, of all clusters.
+    fn daemons(&self) -> Vec<(&str, Daemon)> {
+        let clusters = self.state.clusters.iter().map(|state| state.name.as_str());
+        clusters
+            .flat_map(|name| {
+                Daemon::all(&self.dir, name)
+                    .into_iter()
+                    .map(move |daemon| (name, daemon))
             })
+            .collect()
     }
 
     /// The user's kubeconfig: the host is its current context, each member a context by its name. The way
@@ -138,10 +184,11 @@ impl Lab {
     }
 
     /// The environment in which a user works with this lab.
-    pub fn exec_env(&self) -> Vec<(&'static str, String)> {
+    pub fn exec_env(&self) -> Vec<(String, String)> {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut env = self.variables();
-        env.push(("PATH", format!("{}:{path}", self.dir.join("bin").display())));
+        let bin = self.dir.join("bin");
+        env.push(("PATH".to_owned(), format!("{}:{path}", bin.display())));
         env
     }
 
@@ -159,15 +206,16 @@ impl Lab {
         lines.join("\n")
     }
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("KUBECONFIG", self.kubeconfig().display().to_string()),
-            (
-                "KUBECACHEDIR",
-                cluster::discovery_cache(&self.dir).display().to_string(),
-            ),
-            ("SKY_LAB_DIR", self.dir.display().to_string()),
-        ]
+    fn variables(&self) -> Vec<(String, String)> {
+        let fixed = [
+            ("KUBECONFIG", self.kubeconfig()),
+            ("KUBECACHEDIR", cluster::discovery_cache(&self.dir)),
+            ("SKY_LAB_DIR", self.dir.clone()),
+        ];
+        let fixed = fixed.map(|(name, path)| (name.to_owned(), path.display().to_string()));
+        let slurms = self.slurms();
+        let slurms = slurms.iter().flat_map(SlurmCluster::variables);
+        fixed.into_iter().chain(slurms).collect()
     }
 
     /// Runs the lab's kubectl with the user's kubeconfig: the host, or with `--context` a member through its
@@ -186,33 +234,26 @@ impl Lab {
     /// The last lines of every log, for a failure: many of the operator's, few of the others'.
     pub fn log_tails(&self) -> String {
         let mut text = String::new();
-        for cluster in self.clusters() {
-            for daemon in cluster.daemons() {
-                let operator = daemon.name() == operator::NAME;
-                let state = if daemon.running() { "" } else { " (not running)" };
-                let tail = daemon.log_tail(if operator { 30 } else { 3 });
-                text.push_str(&format!(
-                    "--- {} {}{state}\n{tail}\n",
-                    cluster.name(),
-                    daemon.name()
-                ));
-            }
+        for (cluster, daemon) in self.daemons() {
+            let operator = daemon.name() == operator::NAME;
+            let state = if daemon.running() { "" } else { " (not running)" };
+            let tail = daemon.log_tail(if operator { 30 } else { 3 });
+            text.push_str(&format!("--- {cluster} {}{state}\n{tail}\n", daemon.name()));
         }
         text
     }
 
     fn whole(dir: &Path, plan: &Plan) -> Option<Self> {
         let lab = Self::open(dir).ok().filter(|lab| lab.state.plan == *plan)?;
-        let mut daemons = lab.clusters().into_iter().flat_map(|cluster| cluster.daemons());
-        daemons
-            .all(|daemon| daemon.running() || daemon.name() == operator::NAME)
-            .then_some(lab)
+        let whole = lab
+            .daemons()
+            .iter()
+            .all(|(_, daemon)| daemon.running() || daemon.name() == operator::NAME);
+        whole.then_some(lab)
     }
 
     async fn build(dir: &Path, plan: Plan, reporter: &Reporter) -> Result<Self> {
-        if plan.wants_real() {
-            packages::ensure(reporter).await?;
-        }
+        packages::ensure(&plan, reporter).await?;
         let bin = dir.join("bin");
         let wanted = programs::wanted(plan.wants_real(), plan.wants_kwok());
         programs::link(&programs::ensure(&wanted, reporter).await?, &bin)?;
@@ -277,16 +318,27 @@ pub async fn down(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Turns real nodes into kwok nodes where real ones cannot run, and says so.
-fn settle(plan: &mut Plan, reporter: &Reporter) {
-    if plan.wants_real()
-        && let Some(reason) = machine::no_real_nodes()
-    {
+/// Turns real nodes into kwok nodes where real ones cannot run, and says so. Nothing stands in for Slurm.
+fn settle(plan: &mut Plan, reporter: &Reporter) -> Result<()> {
+    let Some(reason) = machine::no_real_nodes() else {
+        return Ok(());
+    };
+    if plan.wants_slurm() {
+        bail!("no Slurm members here: {reason}");
+    }
+    if plan.wants_real() {
         reporter.note(format!(
             "no real nodes here ({reason}): every node is simulated by kwok"
         ));
         plan.without_real();
     }
+    Ok(())
+}
+
+/// The Slurm cluster that this is, if it is one.
+fn slurm(dir: &Path, state: &ClusterState) -> Option<SlurmCluster> {
+    let spec = state.node.as_ref().filter(|spec| spec.kind == NodeKind::Slurm)?;
+    Some(SlurmCluster::new(dir, state, spec))
 }
 
 /// Deletes everything in a lab's directory but what makes it one.
@@ -330,23 +382,24 @@ async fn bring_up(
 ) -> Result<()> {
     let mut shunned: Vec<Slot> = Vec::new();
     loop {
-        let cluster = Cluster::new(dir, &state.borrow().clusters[index]);
-        let Err(error) = cluster.up(image, reporter).await else {
+        let of = state.borrow().clusters[index].clone();
+        let result = match slurm(dir, &of) {
+            Some(cluster) => cluster.up(reporter).await,
+            None => Cluster::new(dir, &of).up(image, reporter).await,
+        };
+        let (Err(error), name) = (result, &of.name) else {
             return Ok(());
         };
-        let taken = cluster
-            .daemons()
-            .iter()
-            .any(|d| d.log_tail(50).contains("address already in use"));
+        let taken = Daemon::all(dir, name).iter().any(|daemon| {
+            let log = daemon.log_tail(50).to_lowercase();
+            log.contains("address already in use")
+        });
         if !taken || shunned.len() + 1 >= PORT_TRIES {
-            return Err(error).with_context(|| format!("bring up {}", cluster.name()));
+            return Err(error).with_context(|| format!("bring up {name}"));
         }
-        reporter.note(format!(
-            "{}: a port was taken meanwhile, trying others",
-            cluster.name()
-        ));
-        sweep::kill_cluster(dir, cluster.name()).await?;
-        fs::remove_dir_all(cluster.folder())?;
+        reporter.note(format!("{name}: a port was taken meanwhile, trying others"));
+        sweep::kill_cluster(dir, name).await?;
+        fs::remove_dir_all(dir.join(name))?;
         shunned.push(state.borrow().clusters[index].slot);
         let slot = slot::claim(dir, &shunned)?;
         state.borrow_mut().clusters[index].slot = slot;

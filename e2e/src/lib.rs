@@ -1,5 +1,5 @@
-//! The lab: real Kubernetes clusters on one Linux machine, what hurts them, and the suites that run on them.
-//! Start reading at `lab` (bring up, open, take down) and `cluster` (what a suite may do to one cluster).
+//! The lab: real clusters, Kubernetes and Slurm, on one Linux machine, what hurts them, and the suites that run on them.
+//! Start reading at `lab` (bring up, open, take down), `cluster` and `slurm` (what a suite may do to one cluster).
 
 pub mod cluster;
 pub mod commands;
@@ -20,6 +20,7 @@ pub mod programs;
 pub mod report;
 pub mod runner;
 pub mod slot;
+pub mod slurm;
 pub mod state;
 pub mod suites;
 pub mod sweep;

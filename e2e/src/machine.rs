@@ -1,5 +1,5 @@
 //! What this machine can do: root, capabilities, cgroups, where Debian puts its programs.
-//! Read by `lab` (real nodes or kwok nodes) and by `doctor`.
+//! Read by `lab` (real nodes or kwok nodes, Slurm or not) and by `doctor`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::daemon::search_path;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// Why real nodes cannot run here; None when they can.
+/// Why real nodes and Slurm clusters cannot run here; None when they can.
 pub fn no_real_nodes() -> Option<String> {
     if !is_root() {
         return Some("not root".to_owned());
@@ -47,6 +47,16 @@ pub fn cgroup_hierarchies() -> Vec<PathBuf> {
         vec![CGROUPS.into()]
     } else {
         found
+    }
+}
+
+/// A hierarchy in which a cgroup only counts who is in it: version 1 has some that must be told their limits first.
+pub fn plain_cgroup_hierarchy() -> PathBuf {
+    let pids = Path::new(CGROUPS).join("pids");
+    if !is_unified() && pids.is_dir() {
+        pids
+    } else {
+        CGROUPS.into()
     }
 }
 

@@ -62,6 +62,17 @@ impl FromStr for Network {
     }
 }
 
+/// How the proxy of the member in `folder` is started by `program`, our own: from the first port to the second.
+pub(crate) fn proxy_command(program: &Path, folder: &Path, (listen, target): (u16, u16)) -> Vec<String> {
+    vec![
+        program.display().to_string(),
+        "network-proxy".to_owned(),
+        format!("--control={}", control(folder).display()),
+        format!("--listen={listen}"),
+        format!("--target={target}"),
+    ]
+}
+
 /// Where the proxy of the member in `folder` listens for orders.
 pub(crate) fn control(folder: &Path) -> PathBuf {
     folder.join("net.sock")

@@ -1,7 +1,8 @@
-//! What real nodes need from Debian: installed when we are root and apt-get is there, named when not.
-//! Called by `lab` before the first real node; shown by `doctor`.
+//! What real nodes and Slurm clusters need from Debian: installed when we are root and apt-get is there, named when
+//! not. Called by `lab` before the first of them; shown by `doctor`.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,9 @@ use tokio::process::Command;
 
 use crate::image;
 use crate::machine;
+use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::slot;
 
 /// A Debian package and whether what we need of it is there.
 pub struct Package {
@@ -20,11 +23,7 @@ pub struct Package {
 }
 
 /// Every package that real nodes need, looked for by the files we use and not by dpkg.
-pub fn all() -> Vec<Package> {
-    let program = |name, program| Package {
-        name,
-        found: machine::find(program),
-    };
+pub fn of_real_nodes() -> Vec<Package> {
     vec![
         program("containerd", "containerd"),
         program("runc", "runc"),
@@ -41,18 +40,59 @@ pub fn all() -> Vec<Package> {
     ]
 }
 
+/// Every package that Slurm clusters need; those whose jobs run in containers need two more.
+pub fn of_slurm(containers: bool) -> Vec<Package> {
+    let mut packages = vec![
+        program("slurmctld", "slurmctld"),
+        program("slurmd", "slurmd"),
+        program("slurm-client", "scontrol"),
+        program("slurmrestd", "slurmrestd"),
+        program("munge", "munged"),
+        Package {
+            name: "slurm-wlm-jwt-plugin",
+            found: in_libraries("slurm-wlm/auth_jwt.so"),
+        },
+        program("util-linux", "setpriv"),
+    ];
+    if containers {
+        packages.push(program("runc", "runc"));
+        packages.push(Package {
+            name: "busybox-static",
+            found: busybox(),
+        });
+    }
+    packages
+}
+
+/// The packages of `plan`.
+pub fn of(plan: &Plan) -> Vec<Package> {
+    let mut packages = Vec::new();
+    if plan.wants_real() {
+        packages.extend(of_real_nodes());
+    }
+    if plan.wants_slurm() {
+        packages.extend(of_slurm(plan.wants_slurm_containers()));
+    }
+    packages
+}
+
+fn program(name: &'static str, program: &str) -> Package {
+    Package {
+        name,
+        found: machine::find(program),
+    }
+}
+
 /// The static busybox.
 pub fn busybox() -> Option<PathBuf> {
     machine::find("busybox").filter(|path| image::is_static(path))
 }
 
-/// The names of those that are missing.
-pub fn missing() -> Vec<&'static str> {
-    all()
-        .into_iter()
-        .filter(|package| package.found.is_none())
-        .map(|package| package.name)
-        .collect()
+/// The names of those that are missing, each once.
+pub fn missing(packages: &[Package]) -> Vec<&'static str> {
+    let missing = packages.iter().filter(|package| package.found.is_none());
+    let names: BTreeSet<_> = missing.map(|package| package.name).collect();
+    names.into_iter().collect()
 }
 
 /// What to type to get them.
@@ -65,7 +105,8 @@ pub fn remedy(missing: &[&str]) -> String {
 
 /// The library that shows a program another time, of Debian's package faketime; installed when it is missing.
 pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
-    if let Some(library) = find_faketime() {
+    const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+    if let Some(library) = in_libraries(LIBRARY) {
         return Ok(library);
     }
     if !installs() {
@@ -74,16 +115,16 @@ pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
     let step = reporter.step("installing faketime");
     install_or_update(&["faketime"]).await?;
     step.done();
-    find_faketime().context("installed, but not found: libfaketimeMT.so.1")
+    in_libraries(LIBRARY).with_context(|| format!("installed, but not found: {LIBRARY}"))
 }
 
-/// Debian's place has the machine's architecture in it.
-fn find_faketime() -> Option<PathBuf> {
+/// A file below Debian's place for libraries, which has the machine's architecture in it.
+fn in_libraries(file: &str) -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib")
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()));
     folders
-        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .map(|folder| folder.join(file))
         .find(|library| library.is_file())
 }
 
@@ -92,6 +133,7 @@ fn installs() -> bool {
 }
 
 async fn install_or_update(packages: &[&str]) -> Result<()> {
+    let _alone = alone().await?;
     let _quiet = NoServices::begin()?;
     if install(packages).await.is_err() {
         apt(&["update"]).await?;
@@ -100,15 +142,15 @@ async fn install_or_update(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Installs what is missing; an error names it when that cannot be done here.
-pub async fn ensure(reporter: &Reporter) -> Result<()> {
-    let wanted = missing();
+/// Installs what is missing for `plan`; an error names it when that cannot be done here.
+pub async fn ensure(plan: &Plan, reporter: &Reporter) -> Result<()> {
+    let wanted = missing(&of(plan));
     if wanted.is_empty() {
         return Ok(());
     }
     if !installs() {
         bail!(
-            "missing for real nodes: {}; {}",
+            "missing from this machine: {}; {}",
             wanted.join(", "),
             remedy(&wanted)
         );
@@ -116,12 +158,20 @@ pub async fn ensure(reporter: &Reporter) -> Result<()> {
     let step = reporter.step(format!("installing {}", wanted.join(" ")));
     install_or_update(&wanted).await?;
     step.done();
-    let still = missing();
+    let still = missing(&of(plan));
     if still.is_empty() {
         Ok(())
     } else {
         bail!("installed, but not found: {}", still.join(", "))
     }
+}
+
+/// Held while packages are installed: another lab that ends first would let our services start. Two labs of one
+/// program must not wait for each other on its thread.
+async fn alone() -> Result<File> {
+    let file = File::create(slot::registry()?.join("packages.lock"))?;
+    let held = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?;
+    Ok(held?)
 }
 
 async fn install(packages: &[&str]) -> Result<()> {
@@ -130,6 +180,8 @@ async fn install(packages: &[&str]) -> Result<()> {
 
 async fn apt(arguments: &[&str]) -> Result<()> {
     let output = Command::new("apt-get")
+        // Somebody else may be installing.
+        .args(["-o", "DPkg::Lock::Timeout=120"])
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .kill_on_drop(true)
@@ -146,7 +198,7 @@ async fn apt(arguments: &[&str]) -> Result<()> {
     )
 }
 
-/// While it lives, installing a package starts no service: the lab runs its own containerd.
+/// While it lives, installing a package starts no service: the lab runs its own containerd and its own Slurm.
 struct NoServices(Option<&'static Path>);
 
 impl NoServices {

@@ -9,10 +9,12 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::slot;
+
 /// The host's name as a cluster and as a kubeconfig context.
 pub const HOST: &str = "host";
 
-/// What runs a cluster's pods.
+/// What runs a cluster's pods, or a Slurm cluster's jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeKind {
@@ -20,6 +22,8 @@ pub enum NodeKind {
     Real,
     /// kwok: pods that only seem to run.
     Kwok,
+    /// slurmd: real jobs, no pods and no Kubernetes.
+    Slurm,
 }
 
 impl fmt::Display for NodeKind {
@@ -27,6 +31,7 @@ impl fmt::Display for NodeKind {
         f.write_str(match self {
             Self::Real => "real",
             Self::Kwok => "kwok",
+            Self::Slurm => "slurm",
         })
     }
 }
@@ -38,7 +43,8 @@ impl FromStr for NodeKind {
         match text {
             "real" => Ok(Self::Real),
             "kwok" => Ok(Self::Kwok),
-            other => bail!("{other:?} is no kind of node: real or kwok"),
+            "slurm" => Ok(Self::Slurm),
+            other => bail!("{other:?} is no kind of node: real, kwok or slurm"),
         }
     }
 }
@@ -52,12 +58,43 @@ pub struct MemberSpec {
     pub nodes: u32,
     /// Allocatable cores of each node (real: at most the machine's).
     pub cpu: u32,
-    /// Memory of each kwok node, as a Kubernetes quantity; a real node shows the machine's.
+    /// Memory of each kwok or slurm node, as a Kubernetes quantity; a real node shows the machine's.
     pub memory: String,
     /// Pods that each node takes.
     pub pods: u32,
     /// Labels of each node.
     pub labels: BTreeMap<String, String>,
+    /// What only a Slurm member has.
+    #[serde(default)]
+    pub slurm: SlurmSpec,
+}
+
+/// What a Slurm member has beside nodes, cores and memory, none of which the machine need really have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlurmSpec {
+    /// GPUs of each node; each is a clone of /dev/null.
+    pub gpus: u32,
+    /// Their GRES type.
+    pub gpu_model: String,
+    /// Seconds that slurmctld remembers a job after its end.
+    pub min_job_age: u32,
+    /// An OCI runtime and a bundle of busybox.
+    pub containers: bool,
+    /// Lines for slurm.conf, such as one more partition.
+    pub extra: Vec<String>,
+}
+
+impl Default for SlurmSpec {
+    /// No GPUs, no containers, jobs remembered for 5 minutes.
+    fn default() -> Self {
+        Self {
+            gpus: 0,
+            gpu_model: "a100".to_owned(),
+            min_job_age: 300,
+            containers: false,
+            extra: Vec::new(),
+        }
+    }
 }
 
 impl MemberSpec {
@@ -71,6 +108,7 @@ impl MemberSpec {
             memory: "2Gi".to_owned(),
             pods: 110,
             labels: BTreeMap::new(),
+            slurm: SlurmSpec::default(),
         }
     }
 
@@ -82,21 +120,66 @@ impl MemberSpec {
         Self::new(name, NodeKind::Kwok)
     }
 
+    /// A Slurm cluster of two nodes of 4 cores and 4Gi.
+    pub fn slurm(name: &str) -> Self {
+        Self::new(name, NodeKind::Slurm).sized(2, 4, "4Gi")
+    }
+
     /// `count` nodes of `cpu` cores and `memory` each.
     #[must_use]
     pub fn sized(mut self, count: u32, cpu: u32, memory: &str) -> Self {
         (self.nodes, self.cpu, self.memory) = (count, cpu, memory.to_owned());
         self
     }
+
+    /// `count` GPUs of `model` on each node of a Slurm member.
+    #[must_use]
+    pub fn with_gpus(mut self, model: &str, count: u32) -> Self {
+        (self.slurm.gpu_model, self.slurm.gpus) = (model.to_owned(), count);
+        self
+    }
+
+    /// Its memory in MiB, the unit of slurm.conf.
+    pub(crate) fn mebibytes(&self) -> Result<u64> {
+        let parse = |digits: &str, factor: u64| digits.parse::<u64>().ok()?.checked_mul(factor);
+        let units = [("Gi", 1024), ("Mi", 1)];
+        let found = units
+            .into_iter()
+            .find_map(|(unit, factor)| parse(self.memory.strip_suffix(unit)?, factor));
+        match found {
+            Some(memory) if memory > 0 => Ok(memory),
+            _ => bail!("{}: memory {:?} is no number of Mi or Gi", self.name, self.memory),
+        }
+    }
+
+    fn check_slurm(&self) -> Result<()> {
+        let most = u32::from(slot::SLURM_NODES);
+        if self.nodes > most {
+            bail!(
+                "{}: a Slurm member has at most {most} nodes, not {}",
+                self.name,
+                self.nodes
+            );
+        }
+        self.mebibytes()?;
+        let model = &self.slurm.gpu_model;
+        if model.is_empty() || model.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+            bail!("{}: GPU model {model:?}: letters, digits and _", self.name);
+        }
+        Ok(())
+    }
 }
 
-/// `NAME` or `NAME:real` or `NAME:kwok`; without a kind, kwok.
+/// `NAME` or `NAME:real`, `NAME:kwok`, `NAME:slurm`; without a kind, kwok.
 impl FromStr for MemberSpec {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let (name, kind) = text.split_once(':').unwrap_or((text, "kwok"));
-        Ok(Self::new(name, kind.parse()?))
+        Ok(match kind.parse()? {
+            NodeKind::Slurm => Self::slurm(name),
+            kind => Self::new(name, kind),
+        })
     }
 }
 
@@ -143,16 +226,32 @@ impl Plan {
         self.host_node == Some(NodeKind::Kwok) || self.members.iter().any(|m| m.kind == NodeKind::Kwok)
     }
 
+    pub fn wants_slurm(&self) -> bool {
+        self.members.iter().any(|m| m.kind == NodeKind::Slurm)
+    }
+
+    /// Whether jobs of some Slurm member run in containers.
+    pub fn wants_slurm_containers(&self) -> bool {
+        let mut slurm = self.members.iter().filter(|m| m.kind == NodeKind::Slurm);
+        slurm.any(|m| m.slurm.containers)
+    }
+
     /// Every real node becomes a kwok node: for machines that cannot run containers.
     pub fn without_real(&mut self) {
-        self.host_node = self.host_node.map(|_| NodeKind::Kwok);
-        for member in &mut self.members {
-            member.kind = NodeKind::Kwok;
+        let kinds = self.members.iter_mut().map(|member| &mut member.kind);
+        for kind in kinds
+            .chain(&mut self.host_node)
+            .filter(|kind| **kind == NodeKind::Real)
+        {
+            *kind = NodeKind::Kwok;
         }
     }
 
     /// Refuses what could not be brought up under `dir`, in words.
     pub fn check(&self, dir: &Path) -> Result<()> {
+        if self.host_node == Some(NodeKind::Slurm) {
+            bail!("the host runs pods or nothing: its node is real or kwok");
+        }
         let mut seen = BTreeSet::from([HOST]);
         for member in &self.members {
             let name = member.name.as_str();
@@ -169,6 +268,9 @@ impl Plan {
             }
             if member.nodes == 0 || member.cpu == 0 {
                 bail!("{name}: at least one node of at least one core");
+            }
+            if member.kind == NodeKind::Slurm {
+                member.check_slurm()?;
             }
         }
         // A unix socket's path has 107 bytes; the kubelet's longest is the one below.
@@ -198,7 +300,7 @@ mod tests {
     #[test]
     fn plans_are_checked_before_anything_starts() {
         let table: [(&[&str], &str); 5] = [
-            (&["a:real", "b", "c-2:kwok"], "fine"),
+            (&["a:real", "b", "c-2:kwok", "d:slurm"], "fine"),
             (&["a", "a"], "member name \"a\" is taken"),
             (&["host"], "member name \"host\" is taken"),
             (&["A"], "member name \"A\""),
@@ -215,5 +317,36 @@ mod tests {
         assert!(refusal(&["a:real"], &long).contains("too long"));
         assert_eq!(refusal(&["a:kwok"], &long), "fine");
         assert!("a:cloud".parse::<MemberSpec>().is_err());
+    }
+
+    #[test]
+    fn slurm_members_are_bounded_and_stay_when_real_nodes_cannot_be() {
+        let check = |member: MemberSpec| Plan::bare(vec![member]).check(Path::new("/lab"));
+        let member = || MemberSpec::slurm("a");
+        assert!(check(member().sized(slot::SLURM_NODES.into(), 1, "1Gi")).is_ok());
+        assert!(check(member().sized(u32::from(slot::SLURM_NODES) + 1, 1, "1Gi")).is_err());
+        assert!(check(member().sized(1, 1, "1GB")).is_err());
+        let mut odd = member();
+        odd.slurm.gpu_model = "a 100".to_owned();
+        assert!(check(odd).is_err());
+        let mut plan = Plan::bare(vec![member(), MemberSpec::real("b")]);
+        plan.without_real();
+        assert!(plan.wants_slurm() && plan.wants_kwok() && !plan.wants_real());
+        plan.host_node = Some(NodeKind::Slurm);
+        assert!(plan.check(Path::new("/lab")).is_err());
+    }
+
+    #[test]
+    fn memory_is_counted_in_mebibytes() {
+        for (text, expect) in [
+            ("4Gi", Some(4096)),
+            ("1500Mi", Some(1500)),
+            ("4096", None),
+            ("0Mi", None),
+        ] {
+            let mut member = MemberSpec::slurm("a");
+            member.memory = text.to_owned();
+            assert_eq!(member.mebibytes().ok(), expect, "{text}");
+        }
     }
 }

@@ -14,12 +14,16 @@ use crate::state;
 
 const SLOTS: u16 = 200;
 const PORTS: u16 = 16;
+/// How many nodes of a Slurm cluster find a port in a slot.
+pub const SLURM_NODES: u16 = PORTS - Port::FIRST_SLURMD;
 /// Where the ports of slot 0 may be; the first that keeps clear of the ephemeral range is taken.
 const BASES: [u16; 4] = [20_000, 10_000, 4_000, 61_000];
 
-/// What each port of a slot is for.
+/// What each port of a slot is for. A cluster is Kubernetes or Slurm, so both count from the same number.
 #[derive(Clone, Copy, Debug)]
 pub enum Port {
+    /// The member's network as the operator sees it: the proxy.
+    Network,
     Etcd,
     EtcdPeer,
     ApiServer,
@@ -28,10 +32,33 @@ pub enum Port {
     Kubelet,
     KubeletHealth,
     Kwok,
-    /// The member's network as the operator sees it: the proxy.
-    Network,
     /// The operator's health and metrics (host only).
     Operator,
+    Slurmctld,
+    Slurmrestd,
+    /// slurmd of the node with this index, below [`SLURM_NODES`].
+    Slurmd(u16),
+}
+
+impl Port {
+    const FIRST_SLURMD: u16 = 3;
+
+    /// Its place in the slot.
+    fn offset(self) -> u16 {
+        match self {
+            Self::Network => 0,
+            Self::Etcd | Self::Slurmctld => 1,
+            Self::EtcdPeer | Self::Slurmrestd => 2,
+            Self::ApiServer => 3,
+            Self::ControllerManager => 4,
+            Self::Scheduler => 5,
+            Self::Kubelet => 6,
+            Self::KubeletHealth => 7,
+            Self::Kwok => 8,
+            Self::Operator => 9,
+            Self::Slurmd(index) => Self::FIRST_SLURMD + index,
+        }
+    }
 }
 
 /// A claimed slot.
@@ -43,7 +70,7 @@ pub struct Slot {
 
 impl Slot {
     pub fn port(self, port: Port) -> u16 {
-        self.base + port as u16
+        self.base + port.offset()
     }
 
     /// The pods' network of a real node.
@@ -155,7 +182,9 @@ mod tests {
                 base: 20_000 + PORTS,
             },
         );
-        assert!(first.port(Port::Operator) < second.port(Port::Etcd));
+        for last in [Port::Operator, Port::Slurmd(SLURM_NODES - 1)] {
+            assert!(first.port(last) < second.port(Port::Network), "{last:?}");
+        }
         assert_eq!(second.subnet(), "10.51.0.0/24");
     }
 

@@ -1,5 +1,6 @@
-//! What real nodes leave outside the lab's directory: cgroups, bridges, network namespaces, and the traces
-//! of containerd, runc and the network plugins. Named by `cluster::real_node`; taken away by `sweep`.
+//! What real nodes and Slurm clusters leave outside the lab's directory: cgroups, bridges, network namespaces, the
+//! traces of containerd, runc and the network plugins, and what jobs' users must reach. Named by
+//! `cluster::real_node` and `slurm`; taken away by `sweep`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::state;
 
 /// Where network plugins note what they gave to a container.
 const PLUGIN_NOTES: &str = "/var/lib/cni/results";
+/// Where every user may go, whatever the lab's directory is in.
+const HOMES: &str = "/tmp";
 
 /// Bridges of the lab at `dir` are called this and a number; 15 bytes is all that a device's name may have.
 pub(crate) fn bridge_prefix(dir: &Path) -> String {
@@ -28,11 +31,23 @@ pub(crate) fn outside_prefix(dir: &Path) -> String {
     format!("sky-lab-{}-", state::tag(dir))
 }
 
+/// Where the Slurm cluster `cluster` of the lab at `dir` keeps what other users of this machine must reach.
+pub(crate) fn slurm_home(dir: &Path, cluster: &str) -> PathBuf {
+    Path::new(HOMES).join(format!("{}{cluster}", outside_prefix(dir)))
+}
+
+/// The cgroup of a Slurm cluster: its jobs and the programs that watch over them carry no mark.
+pub(crate) fn slurm_cgroup(dir: &Path, cluster: &str) -> PathBuf {
+    machine::plain_cgroup_hierarchy().join(format!("{}{cluster}", outside_prefix(dir)))
+}
+
 /// Everything of the lab at `dir` that can be told by its name.
 pub(super) fn paths(dir: &Path) -> Vec<PathBuf> {
     let mut found = cgroups(dir);
     found.extend(named("/sys/class/net".as_ref(), &bridge_prefix(dir)));
-    found.extend(named(PLUGIN_NOTES.as_ref(), &outside_prefix(dir)));
+    for folder in [PLUGIN_NOTES, HOMES] {
+        found.extend(named(folder.as_ref(), &outside_prefix(dir)));
+    }
     found
 }
 
@@ -91,7 +106,7 @@ impl Containers {
     }
 }
 
-/// Kills what runs in the lab's containers: their programs carry no mark, but they are in our cgroups.
+/// Kills what runs in the lab's containers and Slurm jobs: their programs carry no mark, but they are in our cgroups.
 pub(super) fn kill_contained(dir: &Path, bound: Duration) -> Result<()> {
     let begin = Instant::now();
     loop {
@@ -109,7 +124,7 @@ pub(super) fn kill_contained(dir: &Path, bound: Duration) -> Result<()> {
     }
 }
 
-/// Removes bridges, cgroups and the network plugins' notes.
+/// Removes bridges, cgroups, the network plugins' notes and the homes of Slurm clusters.
 pub(super) fn remove(dir: &Path, bound: Duration) -> Result<()> {
     for bridge in named("/sys/class/net".as_ref(), &bridge_prefix(dir)) {
         let ip = machine::find("ip").unwrap_or_else(|| "ip".into());
@@ -120,6 +135,9 @@ pub(super) fn remove(dir: &Path, bound: Duration) -> Result<()> {
     }
     for note in named(PLUGIN_NOTES.as_ref(), &outside_prefix(dir)) {
         fs::remove_file(note)?;
+    }
+    for home in named(HOMES.as_ref(), &outside_prefix(dir)) {
+        fs::remove_dir_all(home)?;
     }
     let begin = Instant::now();
     loop {
