@@ -65,7 +65,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
-    /// Set the network to a member: pass, refuse, hang, freeze, reset or delay:MILLISECONDS
+    /// Set the network to a member: pass, refuse, hang, freeze, mute, reset or delay:MILLISECONDS
     Net { member: String, network: Network },
     /// Stop, continue, kill or restart one program of one cluster
     Daemon {

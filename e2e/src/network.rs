@@ -25,6 +25,9 @@ pub enum Network {
     Hang,
     /// Connections that existed freeze, with what is on its way in them, and thaw on [`Network::Pass`]; new ones pass.
     Freeze,
+    /// Forwards what the operator says and keeps back what the member answers, until [`Network::Pass`]: what is asked
+    /// is done, and the asker never hears of it.
+    Mute,
     /// Forwards everything this much later, in each direction.
     Delay(Duration),
     /// Resets every connection, old and new.
@@ -38,6 +41,7 @@ impl fmt::Display for Network {
             Self::Refuse => f.write_str("refuse"),
             Self::Hang => f.write_str("hang"),
             Self::Freeze => f.write_str("freeze"),
+            Self::Mute => f.write_str("mute"),
             Self::Delay(by) => write!(f, "delay:{}", by.as_millis()),
             Self::Reset => f.write_str("reset"),
         }
@@ -53,11 +57,12 @@ impl FromStr for Network {
             ("refuse", "") => Self::Refuse,
             ("hang", "") => Self::Hang,
             ("freeze", "") => Self::Freeze,
+            ("mute", "") => Self::Mute,
             ("reset", "") => Self::Reset,
             ("delay", millis) => Self::Delay(Duration::from_millis(
                 millis.parse().context("delay:MILLISECONDS")?,
             )),
-            _ => bail!("{text:?} is none of pass, refuse, hang, freeze, reset, delay:MILLISECONDS"),
+            _ => bail!("{text:?} is none of pass, refuse, hang, freeze, mute, reset, delay:MILLISECONDS"),
         })
     }
 }
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_mode_reads_as_it_is_written() {
-        for text in ["pass", "refuse", "hang", "freeze", "reset", "delay:250"] {
+        for text in ["pass", "refuse", "hang", "freeze", "mute", "reset", "delay:250"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
         for text in ["", "delay", "delay:x", "pass:1", "slow"] {

@@ -1,7 +1,9 @@
 //! What /proc says about running programs: found by the mark in their environment, signalled only when
-//! pid and start time still agree. Fed by nobody; read by `daemon` and `sweep`.
+//! pid and start time still agree. Fed by nobody; read by `daemon`, `sweep` and suites.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -76,6 +78,50 @@ impl Running {
     }
 }
 
+/// The addresses at which these programs accept connections over TCP.
+pub fn listens(programs: &[Running]) -> BTreeSet<SocketAddr> {
+    let inodes: BTreeSet<String> = programs
+        .iter()
+        .flat_map(|running| {
+            fs::read_dir(format!("/proc/{}/fd", running.pid))
+                .into_iter()
+                .flatten()
+        })
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|link| {
+            let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(inode.to_owned())
+        })
+        .collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let sockets = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(1))
+        .filter_map(listener);
+    sockets
+        .filter(|(_, inode)| inodes.contains(*inode))
+        .map(|(address, _)| address)
+        .collect()
+}
+
+/// Address and inode of a line of /proc/net/tcp or tcp6, if the socket listens. Addresses are words in the
+/// machine's own order of bytes.
+fn listener(line: &str) -> Option<(SocketAddr, &str)> {
+    const LISTEN: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (words, port) = fields.get(1)?.split_once(':')?;
+    let bytes: Vec<u8> = (0..words.len() / 8)
+        .filter_map(|n| u32::from_str_radix(words.get(n * 8..n * 8 + 8)?, 16).ok())
+        .flat_map(u32::to_ne_bytes)
+        .collect();
+    let address: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => four.into(),
+        Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).ok()?.into(),
+    };
+    let socket = SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?);
+    (fields.get(3) == Some(&LISTEN)).then_some((socket, *fields.get(9)?))
+}
+
 /// The mark of `program` of `cluster` in the lab at `dir`.
 pub fn mark_of(dir: &Path, cluster: &str, program: &str) -> String {
     format!("{cluster}/{program}@{}", dir.display())
@@ -126,6 +172,20 @@ fn reap(pid: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_are_seen_and_connections_are_not() {
+        let us = Running::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let six = std::net::TcpListener::bind("[::1]:0").ok();
+        let address = four.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let found = listens(&[us]);
+        assert!(found.contains(&address), "{found:?}");
+        assert!(!found.contains(&client.local_addr().unwrap()), "{found:?}");
+        assert!(six.is_none_or(|six| found.contains(&six.local_addr().unwrap())));
+        assert!(listens(&[]).is_empty());
+    }
 
     #[test]
     fn a_child_is_found_by_its_mark_and_lost_when_it_ends() {

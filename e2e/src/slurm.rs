@@ -24,10 +24,12 @@ use crate::daemon::Daemon;
 use crate::machine;
 use crate::network::{self, Network};
 use crate::plan::MemberSpec;
+use crate::procfs::Running;
 use crate::report::Reporter;
 use crate::slot::{Port, Slot};
 use crate::state::{self, ClusterState};
-use crate::sweep::outside::slurm_home;
+use crate::sweep::outside::{slurm_cgroup, slurm_home};
+use crate::wait;
 use version::Version;
 
 /// The account that submits jobs and that they run as: unprivileged, and on every Debian. Slurm 26.05 refuses `nobody`.
@@ -39,6 +41,15 @@ pub const PARTITION: &str = "main";
 /// A partition of the first node, where a job may take a minute.
 pub const SHORT_PARTITION: &str = "short";
 
+/// States of jobs that are not over.
+const GOING_ON: [&str; 6] = [
+    "PENDING",
+    "CONFIGURING",
+    "RUNNING",
+    "COMPLETING",
+    "SUSPENDED",
+    "REQUEUED",
+];
 /// How long the token in the token file is good for at first.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
 /// The longest that one of Slurm's tools may take; slurmctld's absence costs them some seconds.
@@ -127,7 +138,12 @@ impl SlurmCluster {
 
     /// A new token of any user, good for `life` from now on.
     pub fn mint(&self, user: &str, life: Duration) -> Result<String> {
-        token::mint(&self.key("jwt")?, user, SystemTime::now(), life)
+        self.mint_at(user, SystemTime::now(), life)
+    }
+
+    /// Like [`Self::mint`], as if it were made at `time`.
+    pub fn mint_at(&self, user: &str, time: SystemTime, life: Duration) -> Result<String> {
+        token::mint(&self.key("jwt")?, user, time, life)
     }
 
     /// Puts a new token of [`JOB_USER`] into the token file.
@@ -144,6 +160,19 @@ impl SlurmCluster {
     /// All of its daemons that were ever started.
     pub fn daemons(&self) -> Vec<Daemon> {
         Daemon::all(&self.lab, &self.name)
+    }
+
+    /// Every program of the cluster, jobs' own and those that watch over them too.
+    pub fn programs(&self) -> Vec<Running> {
+        let members = slurm_cgroup(&self.lab, &self.name).join("cgroup.procs");
+        let text = std::fs::read_to_string(members).unwrap_or_default();
+        let pids = text.lines().filter_map(|line| line.parse().ok());
+        pids.filter_map(Running::of).collect()
+    }
+
+    /// What slurmctld writes about each job that ended, a line each: all that is known after `min_job_age`.
+    pub fn finished_jobs(&self) -> PathBuf {
+        self.folder().join("log/finished-jobs.txt")
     }
 
     /// Sets the network between the operator and slurmrestd; returns when it is in force.
@@ -178,6 +207,17 @@ impl SlurmCluster {
             bail!("{} knows no job {id}", self.name);
         }
         Ok(state)
+    }
+
+    /// Waits until a job is in this state of squeue's; ends early when it is over in another.
+    pub async fn job_until(&self, id: u64, wanted: &str, bound: Duration) -> Result<()> {
+        let what = format!("job {id} of {} to be {wanted}", self.name);
+        wait::until(&what, bound, async || match self.job_state(id).await? {
+            state if state == wanted => Ok(()),
+            state if GOING_ON.contains(&state.as_str()) => bail!("{state}"),
+            state => Err(wait::hopeless(anyhow!("{what}: it ended {state}"))),
+        })
+        .await
     }
 
     /// No new jobs on this node.
@@ -218,6 +258,16 @@ impl SlurmCluster {
 
     /// Submits a job of one task by REST and returns its id. `more` goes into the job's description.
     pub async fn submit(&self, name: &str, script: &str, more: &Value) -> Result<u64> {
+        let body = self.submission(name, script, more)?;
+        let answer = self.rest("POST", "job/submit", Some(&body)).await?;
+        match answer.body["job_id"].as_u64() {
+            Some(id) if id > 0 => Ok(id),
+            _ => bail!("{} refused {name}: {} {}", self.name, answer.status, answer.body),
+        }
+    }
+
+    /// The body of such a request.
+    pub fn submission(&self, name: &str, script: &str, more: &Value) -> Result<Value> {
         let mut job = json!({
             "name": name,
             "partition": PARTITION,
@@ -225,16 +275,10 @@ impl SlurmCluster {
             "current_working_directory": self.work_dir(),
             "standard_output": self.output(name),
         });
-        let more = more.as_object().into_iter().flatten();
-        for (key, value) in more {
+        for (key, value) in more.as_object().into_iter().flatten() {
             job[key] = value.clone();
         }
-        let body = Version::installed()?.submission(job, script);
-        let answer = self.rest("POST", "job/submit", Some(&body)).await?;
-        match answer.body["job_id"].as_u64() {
-            Some(id) if id > 0 => Ok(id),
-            _ => bail!("{} refused {name}: {} {}", self.name, answer.status, answer.body),
-        }
+        Ok(Version::installed()?.submission(job, script))
     }
 
     /// Where a job that was submitted by [`Self::submit`] prints.

@@ -43,6 +43,8 @@ struct Gate {
     mode: watch::Receiver<Order>,
     /// The order under which the connection began.
     begun: u64,
+    /// Whether they are what the member answers.
+    answers: bool,
 }
 
 /// Runs until killed.
@@ -57,7 +59,8 @@ pub async fn run(settings: Settings) -> Result<()> {
             biased;
             Some(client) = accept(listener.as_ref()) => {
                 let (mode, begun) = (mode.subscribe(), mode.borrow().number);
-                tokio::spawn(serve(client, settings.target, Gate { mode, begun }));
+                let gate = Gate { mode, begun, answers: false };
+                tokio::spawn(serve(client, settings.target, gate));
             }
             order = orders.accept() => {
                 let Ok((mut stream, _)) = order else { continue };
@@ -127,9 +130,13 @@ async fn carry(client: &mut TcpStream, target: u16, mut gate: Gate) -> Result<()
     server.set_nodelay(true)?;
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
+    let answers = Gate {
+        answers: true,
+        ..gate.clone()
+    };
     tokio::try_join!(
-        pump(client_read, server_write, gate.clone()),
-        pump(server_read, client_write, gate)
+        pump(client_read, server_write, gate),
+        pump(server_read, client_write, answers)
     )?;
     Ok(())
 }
@@ -175,9 +182,10 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut gate: Gate) -> 
 impl Gate {
     /// Returns when bytes may flow.
     async fn open(&mut self) -> Result<()> {
-        let begun = self.begun;
+        let (begun, answers) = (self.begun, self.answers);
         let flows = |order: &Order| match order.network {
             Network::Hang => false,
+            Network::Mute => !answers,
             Network::Freeze => begun == order.number,
             _ => true,
         };

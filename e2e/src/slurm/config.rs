@@ -83,7 +83,7 @@ fn slurm(cluster: &SlurmCluster) -> String {
         format!("SlurmctldPidFile={folder}/slurmctld.pid"),
         format!("SlurmdPidFile={folder}/%n.pid"),
         format!("PlugStackConfig={home}/plugstack.conf"),
-        format!("JobCompLoc={folder}/log/finished-jobs.txt"),
+        format!("JobCompLoc={}", cluster.finished_jobs().display()),
         format!("MinJobAge={}", spec.min_job_age),
     ];
     lines.extend(FIXED.map(str::to_owned));

@@ -1,10 +1,13 @@
 //! Suite `lab`: the lab does what the other suites rely on. Needs no operator.
-//! Cases: `clusters` (pods run), `faults` (network, daemons), `records` (audit, metrics), `crash` (nothing left).
+//! Cases: `clusters` (pods run), `faults` (network, daemons), `records` (audit, metrics),
+//! `slurm` and `slurm_faults` (the same of Slurm), `crash` (nothing left).
 
 mod clusters;
 mod crash;
 mod faults;
 mod records;
+mod slurm;
+mod slurm_faults;
 
 use anyhow::Result;
 use futures::FutureExt;
@@ -58,6 +61,17 @@ pub const SUITE: Suite = Suite {
             name: "audit_log_and_metrics_count_the_same_writes",
             run: |context| records::writes(context).boxed_local(),
         },
+        case!(slurm::two_slurm_clusters_and_a_kubernetes_one_stand_side_by_side),
+        case!(slurm::a_slurm_token_is_good_on_its_own_cluster_while_it_lives),
+        case!(slurm::a_slurm_cluster_listens_on_loopback_alone),
+        case!(slurm::slurm_gpus_are_counted_and_given_out),
+        case!(slurm::a_slurm_job_runs_in_a_container_of_its_bundle),
+        case!(slurm::what_a_slurm_cluster_lacks_is_refused),
+        case!(slurm_faults::slurmctld_killed_and_started_again_keeps_a_held_job),
+        case!(slurm_faults::a_slurm_job_outlives_its_slurmd_and_slurmrestd_comes_back),
+        case!(slurm_faults::a_drained_slurm_node_takes_no_job_until_it_is_resumed),
+        case!(slurm_faults::a_slurm_job_whose_reply_is_lost_is_there),
+        case!(slurm_faults::a_slurm_job_is_forgotten_after_its_time),
         Case {
             name: "two_labs_come_up_at_once_and_stand_side_by_side",
             run: |context| crash::side_by_side(context).boxed_local(),
@@ -66,6 +80,7 @@ pub const SUITE: Suite = Suite {
             name: "running_containers_are_taken_away_whole",
             run: |context| crash::running_containers(context).boxed_local(),
         },
+        case!(crash::slurm_jobs_are_taken_away_whole),
         Case {
             name: "up_killed_at_any_moment_can_be_repeated_and_taken_down",
             run: |context| crash::killed_up(context).boxed_local(),

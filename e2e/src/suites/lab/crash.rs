@@ -1,10 +1,12 @@
 //! Labs keep out of each other's way and leave nothing behind, however they end. Part of the suite `lab`.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::{KWOK, REAL, job, need_real};
@@ -14,6 +16,8 @@ use crate::plan::{MemberSpec, Plan};
 use crate::runner::Context;
 use crate::sweep;
 use crate::wait;
+
+const SLURM: &str = "hpc-1";
 
 pub(super) async fn side_by_side(context: &Context) -> Result<()> {
     let plan = Plan::bare(vec![MemberSpec::kwok(KWOK)]);
@@ -60,21 +64,59 @@ pub(super) async fn running_containers(context: &Context) -> Result<()> {
     gone(lab.dir())
 }
 
+/// What runs a job carries no mark of the lab, and here nothing that would end it is left.
+pub(super) async fn slurm_jobs_are_taken_away_whole(context: &Context) -> Result<()> {
+    need_real()?;
+    let mut member = MemberSpec::slurm(SLURM);
+    member.slurm.containers = true;
+    let lab = context.fresh_lab(&Plan::bare(vec![member])).await?;
+    let cluster = lab.slurm(SLURM)?;
+    let script = "#!/bin/sh\ntrap '' TERM\nsetsid sleep 600 &\necho up\nsleep 600\n";
+    let bundle = cluster.bundle().context("a bundle")?;
+    for (name, more) in [("bare", json!({})), ("contained", json!({"container": bundle}))] {
+        cluster.submit(name, script, &more).await?;
+        wait::until(&format!("{name} to print"), Duration::from_secs(60), async || {
+            let said = fs::read_to_string(cluster.output(name))?;
+            if said == "up\n" { Ok(()) } else { bail!("{said:?}") }
+        })
+        .await?;
+    }
+    for daemon in cluster.daemons() {
+        daemon.kill().await?;
+    }
+    let left = cluster.programs();
+    let unmarked = left.iter().filter(|running| running.mark().is_none()).count();
+    // Of each job: slurmstepd, the script, two sleepers.
+    ensure!(
+        unmarked >= 8,
+        "the jobs go on without a daemon: {unmarked} of {}",
+        left.len()
+    );
+    lab.down().await?;
+    let alive: Vec<_> = left.iter().filter(|running| running.alive()).collect();
+    ensure!(alive.is_empty(), "still running: {alive:?}");
+    ensure!(
+        !cluster.home().exists(),
+        "{} still exists",
+        cluster.home().display()
+    );
+    gone(lab.dir())
+}
+
 /// Kills `up` early, late and at a moment nobody chose, then repeats it in the same directory.
 pub(super) async fn killed_up(context: &Context) -> Result<()> {
     let dir = context.fresh_dir();
-    let kind = if machine::no_real_nodes().is_none() {
-        "real"
+    let members = if machine::no_real_nodes().is_none() {
+        "m-1:real,m-2:kwok,m-3:slurm"
     } else {
-        "kwok"
+        "m-1:kwok,m-2:kwok"
     };
-    let members = format!("m-1:{kind},m-2:kwok");
     let chosen = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)?
         .subsec_millis()
         * 8;
     for after in [100, 700, 2_000, 4_500, chosen].map(|millis| Duration::from_millis(millis.into())) {
-        let mut up = spawn_up(&dir, &members)?;
+        let mut up = spawn_up(&dir, members)?;
         sleep(after).await;
         up.kill()?;
         up.wait()?;
@@ -83,7 +125,7 @@ pub(super) async fn killed_up(context: &Context) -> Result<()> {
             sweep::leftovers(&dir).len()
         ));
     }
-    let status = spawn_up(&dir, &members)?.wait()?;
+    let status = spawn_up(&dir, members)?.wait()?;
     ensure!(status.success(), "up after five kills: {status}");
     let lab = Lab::open(&dir)?;
     lab.member("m-2")?
@@ -93,7 +135,7 @@ pub(super) async fn killed_up(context: &Context) -> Result<()> {
     lab.down().await?;
     gone(&dir)?;
 
-    let mut up = spawn_up(&dir, &members)?;
+    let mut up = spawn_up(&dir, members)?;
     sleep(Duration::from_secs(3)).await;
     up.kill()?;
     up.wait()?;
