@@ -122,6 +122,9 @@ struct SlurmNodes {
     /// Let jobs of Slurm members run in containers, by runc
     #[arg(long)]
     slurm_containers: bool,
+    /// Put TLS before slurmrestd of Slurm members
+    #[arg(long)]
+    slurm_https: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -214,7 +217,7 @@ impl SlurmNodes {
             (member.slurm.gpu_model, member.slurm.gpus) = (model.clone(), *count);
         }
         member.slurm.min_job_age = self.slurm_min_job_age;
-        member.slurm.containers = self.slurm_containers;
+        (member.slurm.containers, member.slurm.https) = (self.slurm_containers, self.slurm_https);
     }
 }
 

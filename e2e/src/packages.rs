@@ -40,8 +40,8 @@ pub fn of_real_nodes() -> Vec<Package> {
     ]
 }
 
-/// Every package that Slurm clusters need; those whose jobs run in containers need two more.
-pub fn of_slurm(containers: bool) -> Vec<Package> {
+/// Every package that Slurm clusters need; those whose jobs run in containers need two more, those with TLS one.
+pub fn of_slurm(containers: bool, https: bool) -> Vec<Package> {
     let mut packages = vec![
         program("slurmctld", "slurmctld"),
         program("slurmd", "slurmd"),
@@ -61,6 +61,7 @@ pub fn of_slurm(containers: bool) -> Vec<Package> {
             found: busybox(),
         });
     }
+    packages.extend(https.then(|| program("stunnel4", "stunnel4")));
     packages
 }
 
@@ -71,7 +72,8 @@ pub fn of(plan: &Plan) -> Vec<Package> {
         packages.extend(of_real_nodes());
     }
     if plan.wants_slurm() {
-        packages.extend(of_slurm(plan.wants_slurm_containers()));
+        let (containers, https) = (plan.slurm().any(|s| s.containers), plan.slurm().any(|s| s.https));
+        packages.extend(of_slurm(containers, https));
     }
     packages
 }

@@ -80,18 +80,21 @@ pub struct SlurmSpec {
     pub min_job_age: u32,
     /// An OCI runtime and a bundle of busybox.
     pub containers: bool,
+    /// TLS before slurmrestd, which speaks none itself.
+    pub https: bool,
     /// Lines for slurm.conf, such as one more partition.
     pub extra: Vec<String>,
 }
 
 impl Default for SlurmSpec {
-    /// No GPUs, no containers, jobs remembered for 5 minutes.
+    /// No GPUs, no containers, no TLS, jobs remembered for 5 minutes.
     fn default() -> Self {
         Self {
             gpus: 0,
             gpu_model: "a100".to_owned(),
             min_job_age: 300,
             containers: false,
+            https: false,
             extra: Vec::new(),
         }
     }
@@ -227,13 +230,13 @@ impl Plan {
     }
 
     pub fn wants_slurm(&self) -> bool {
-        self.members.iter().any(|m| m.kind == NodeKind::Slurm)
+        self.slurm().next().is_some()
     }
 
-    /// Whether jobs of some Slurm member run in containers.
-    pub fn wants_slurm_containers(&self) -> bool {
-        let mut slurm = self.members.iter().filter(|m| m.kind == NodeKind::Slurm);
-        slurm.any(|m| m.slurm.containers)
+    /// What its Slurm members have.
+    pub fn slurm(&self) -> impl Iterator<Item = &SlurmSpec> {
+        let members = self.members.iter().filter(|m| m.kind == NodeKind::Slurm);
+        members.map(|member| &member.slurm)
     }
 
     /// Every real node becomes a kwok node: for machines that cannot run containers.

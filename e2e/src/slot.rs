@@ -36,12 +36,14 @@ pub enum Port {
     Operator,
     Slurmctld,
     Slurmrestd,
+    /// What speaks TLS for slurmrestd.
+    SlurmTls,
     /// slurmd of the node with this index, below [`SLURM_NODES`].
     Slurmd(u16),
 }
 
 impl Port {
-    const FIRST_SLURMD: u16 = 3;
+    const FIRST_SLURMD: u16 = 4;
 
     /// Its place in the slot.
     fn offset(self) -> u16 {
@@ -49,7 +51,7 @@ impl Port {
             Self::Network => 0,
             Self::Etcd | Self::Slurmctld => 1,
             Self::EtcdPeer | Self::Slurmrestd => 2,
-            Self::ApiServer => 3,
+            Self::ApiServer | Self::SlurmTls => 3,
             Self::ControllerManager => 4,
             Self::Scheduler => 5,
             Self::Kubelet => 6,

@@ -1,19 +1,21 @@
 //! One Slurm cluster of a lab, and everything a suite may do to it: ask it by REST and by its own tools, hurt
-//! its daemons, cut its network, drain its nodes. Brought up by `lab` through the submodules, one per part.
+//! its daemons, cut its network, drain its nodes; `jobs` runs jobs. Brought up by `lab` through the other submodules.
 
 mod config;
 mod container;
+mod jobs;
 mod launch;
 pub mod rest;
+mod tls;
 pub mod token;
 mod version;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::unistd::User;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -29,7 +31,6 @@ use crate::report::Reporter;
 use crate::slot::{Port, Slot};
 use crate::state::{self, ClusterState};
 use crate::sweep::outside::{slurm_cgroup, slurm_home};
-use crate::wait;
 use version::Version;
 
 /// The account that submits jobs and that they run as: unprivileged, and on every Debian. Slurm 26.05 refuses `nobody`.
@@ -41,15 +42,6 @@ pub const PARTITION: &str = "main";
 /// A partition of the first node, where a job may take a minute.
 pub const SHORT_PARTITION: &str = "short";
 
-/// States of jobs that are not over.
-const GOING_ON: [&str; 6] = [
-    "PENDING",
-    "CONFIGURING",
-    "RUNNING",
-    "COMPLETING",
-    "SUSPENDED",
-    "REQUEUED",
-];
 /// How long the token in the token file is good for at first.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
 /// The longest that one of Slurm's tools may take; slurmctld's absence costs them some seconds.
@@ -116,12 +108,19 @@ impl SlurmCluster {
         self.slot.port(port)
     }
 
-    /// slurmrestd as the operator sees it: through the proxy.
+    /// slurmrestd as the operator sees it: through the proxy, by https if the cluster was asked for it.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port(Port::Network))
+        let scheme = if self.spec.slurm.https { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port(Port::Network))
     }
 
-    /// slurmrestd itself, whatever the network does.
+    /// The certificate of the authority that signed the server's, when [`Self::url`] is https.
+    pub fn authority(&self) -> Option<PathBuf> {
+        let file = self.folder().join("keys/ca.crt");
+        self.spec.slurm.https.then_some(file)
+    }
+
+    /// slurmrestd itself, by http, whatever the network does.
     pub fn direct_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port(Port::Slurmrestd))
     }
@@ -152,7 +151,7 @@ impl SlurmCluster {
         state::write_atomically(&self.token_file(), format!("{token}\n").as_bytes())
     }
 
-    /// One of its daemons: munged, slurmctld, slurmd-0 and so on, slurmrestd, network.
+    /// One of its daemons: munged, slurmctld, slurmd-0 and so on, slurmrestd, network; with TLS also stunnel.
     pub fn daemon(&self, program: &str) -> Result<Daemon> {
         Daemon::existing(&self.lab, &self.name, program)
     }
@@ -168,11 +167,6 @@ impl SlurmCluster {
         let text = std::fs::read_to_string(members).unwrap_or_default();
         let pids = text.lines().filter_map(|line| line.parse().ok());
         pids.filter_map(Running::of).collect()
-    }
-
-    /// What slurmctld writes about each job that ended, a line each: all that is known after `min_job_age`.
-    pub fn finished_jobs(&self) -> PathBuf {
-        self.folder().join("log/finished-jobs.txt")
     }
 
     /// Sets the network between the operator and slurmrestd; returns when it is in force.
@@ -196,28 +190,6 @@ impl SlurmCluster {
         timeout(TOOL, run)
             .await
             .with_context(|| format!("{what} on {} took longer than {TOOL:?}", self.name))?
-    }
-
-    /// The state of a job as squeue has it, such as PENDING; an error when Slurm does not know the job.
-    pub async fn job_state(&self, id: u64) -> Result<String> {
-        let id = id.to_string();
-        let arguments = ["--noheader", "--states=all", "--format=%T", "--jobs", &id];
-        let state = self.tool("squeue", &arguments).await?.trim().to_owned();
-        if state.is_empty() {
-            bail!("{} knows no job {id}", self.name);
-        }
-        Ok(state)
-    }
-
-    /// Waits until a job is in this state of squeue's; ends early when it is over in another.
-    pub async fn job_until(&self, id: u64, wanted: &str, bound: Duration) -> Result<()> {
-        let what = format!("job {id} of {} to be {wanted}", self.name);
-        wait::until(&what, bound, async || match self.job_state(id).await? {
-            state if state == wanted => Ok(()),
-            state if GOING_ON.contains(&state.as_str()) => bail!("{state}"),
-            state => Err(wait::hopeless(anyhow!("{what}: it ended {state}"))),
-        })
-        .await
     }
 
     /// No new jobs on this node.
@@ -256,36 +228,6 @@ impl SlurmCluster {
         rest::call(self.port(Port::Slurmrestd), &who, method, &path, body).await
     }
 
-    /// Submits a job of one task by REST and returns its id. `more` goes into the job's description.
-    pub async fn submit(&self, name: &str, script: &str, more: &Value) -> Result<u64> {
-        let body = self.submission(name, script, more)?;
-        let answer = self.rest("POST", "job/submit", Some(&body)).await?;
-        match answer.body["job_id"].as_u64() {
-            Some(id) if id > 0 => Ok(id),
-            _ => bail!("{} refused {name}: {} {}", self.name, answer.status, answer.body),
-        }
-    }
-
-    /// The body of such a request.
-    pub fn submission(&self, name: &str, script: &str, more: &Value) -> Result<Value> {
-        let mut job = json!({
-            "name": name,
-            "partition": PARTITION,
-            "tasks": 1,
-            "current_working_directory": self.work_dir(),
-            "standard_output": self.output(name),
-        });
-        for (key, value) in more.as_object().into_iter().flatten() {
-            job[key] = value.clone();
-        }
-        Ok(Version::installed()?.submission(job, script))
-    }
-
-    /// Where a job that was submitted by [`Self::submit`] prints.
-    pub fn output(&self, name: &str) -> PathBuf {
-        self.work_dir().join(format!("{name}.out"))
-    }
-
     /// Waits until slurmctld answers and slurmrestd answers what only slurmctld knows.
     pub async fn ready(&self, bound: Duration) -> Result<()> {
         launch::controller_ready(self, bound).await?;
@@ -304,6 +246,7 @@ impl SlurmCluster {
         let step = reporter.step(format!("bringing up {}, {about}", self.name));
         config::prepare(self)?;
         container::prepare(self)?;
+        tls::prepare(self)?;
         launch::start(self).await?;
         step.done();
         Ok(())
@@ -323,6 +266,7 @@ impl SlurmCluster {
             ("WORK_DIR", show(self.work_dir())),
         ];
         variables.extend(self.api().ok().map(|api| ("API", api)));
+        variables.extend(self.authority().map(|file| ("CA_FILE", show(file))));
         variables.extend(self.bundle().map(|bundle| ("BUNDLE", show(bundle))));
         let named = |(name, value)| (format!("SKY_SLURM_{prefix}_{name}"), value);
         variables.into_iter().map(named).collect()

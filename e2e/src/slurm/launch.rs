@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::future::try_join_all;
 
 use super::version::Version;
-use super::{PARTITION, REST_USER, SlurmCluster, account};
+use super::{PARTITION, REST_USER, SlurmCluster, account, tls};
 use crate::daemon::Daemon;
 use crate::machine;
 use crate::network::{self, Network};
@@ -48,6 +48,10 @@ pub(super) async fn start(cluster: &SlurmCluster) -> Result<()> {
     }
     // Any value makes slurmrestd start without a token of its own.
     launch("slurmrestd", rest(cluster)?, &[("SLURM_JWT", REST_USER)])?;
+    if let Some(command) = tls::command(cluster)? {
+        launch("stunnel", command, &[])?;
+        tls::ready(cluster, BOUND).await?;
+    }
     start_network(cluster).await?;
     controller_ready(cluster, BOUND).await?;
     tokio::try_join!(rest_ready(cluster, BOUND), nodes_idle(cluster, BOUND))?;
@@ -120,7 +124,12 @@ async fn munge_ready(cluster: &SlurmCluster) -> Result<()> {
 async fn start_network(cluster: &SlurmCluster) -> Result<()> {
     let daemon = Daemon::new(&cluster.lab, &cluster.name, "network");
     let program = cluster.lab.join("bin/sky-e2e");
-    let ports = (cluster.port(Port::Network), cluster.port(Port::Slurmrestd));
+    let server = if cluster.spec.slurm.https {
+        Port::SlurmTls
+    } else {
+        Port::Slurmrestd
+    };
+    let ports = (cluster.port(Port::Network), cluster.port(server));
     daemon.start(
         &network::proxy_command(&program, &cluster.folder(), ports),
         &BTreeMap::new(),
@@ -190,7 +199,7 @@ fn rest(cluster: &SlurmCluster) -> Result<Vec<String>> {
     Ok(command)
 }
 
-fn program(name: &str) -> Result<String> {
+pub(super) fn program(name: &str) -> Result<String> {
     let path = machine::find(name).ok_or_else(|| anyhow!("no {name}"))?;
     Ok(path.display().to_string())
 }

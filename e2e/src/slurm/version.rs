@@ -2,6 +2,7 @@
 //! Asked by every other part of `slurm`.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
@@ -15,13 +16,18 @@ pub(super) struct Version(u32, u32);
 impl Version {
     /// Of the slurmctld on this machine.
     pub(super) fn installed() -> Result<Self> {
+        static FOUND: OnceLock<Version> = OnceLock::new();
+        if let Some(found) = FOUND.get() {
+            return Ok(*found);
+        }
         let program = machine::find("slurmctld").ok_or_else(|| anyhow!("no slurmctld"))?;
         let output = Command::new(program)
             .arg("-V")
             .output()
             .context("run slurmctld -V")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Self::parse(&text).ok_or_else(|| anyhow!("slurmctld -V says {text:?}"))
+        let found = Self::parse(&text).ok_or_else(|| anyhow!("slurmctld -V says {text:?}"))?;
+        Ok(*FOUND.get_or_init(|| found))
     }
 
     /// Of `slurm-wlm 22.05.8`.

@@ -63,6 +63,7 @@ pub const SUITE: Suite = Suite {
         },
         case!(slurm::two_slurm_clusters_and_a_kubernetes_one_stand_side_by_side),
         case!(slurm::a_slurm_token_is_good_on_its_own_cluster_while_it_lives),
+        case!(slurm::slurmrestd_speaks_tls_where_asked),
         case!(slurm::a_slurm_cluster_listens_on_loopback_alone),
         case!(slurm::slurm_gpus_are_counted_and_given_out),
         case!(slurm::a_slurm_job_runs_in_a_container_of_its_bundle),

@@ -4,21 +4,27 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{KWOK, need_real};
+use crate::cluster::run;
 use crate::lab::Lab;
 use crate::plan::{MemberSpec, Plan};
 use crate::procfs;
 use crate::runner::Context;
+use crate::slot::Port;
+use crate::slurm::rest::{self, Caller};
 use crate::slurm::{JOB_USER, SHORT_PARTITION, SlurmCluster};
 
 /// Two nodes, GPUs and containers.
 pub(super) const FIRST: &str = "hpc-1";
-/// Four nodes, a short memory and a partition of its own.
+/// Four nodes, a short memory, TLS and a partition of its own.
 pub(super) const SECOND: &str = "hpc-2";
 pub(super) const BOUND: Duration = Duration::from_secs(60);
 
@@ -28,7 +34,7 @@ pub(super) async fn shared(context: &Context) -> Result<Lab> {
     let mut first = MemberSpec::slurm(FIRST).with_gpus("a100", 2);
     first.slurm.containers = true;
     let mut second = MemberSpec::slurm(SECOND).sized(4, 8, "8Gi");
-    second.slurm.min_job_age = 2;
+    (second.slurm.min_job_age, second.slurm.https) = (2, true);
     second.slurm.extra = vec![format!(
         "PartitionName=closed Nodes={SECOND}-node-0 AllowAccounts=staff State=UP"
     )];
@@ -123,22 +129,77 @@ pub(super) async fn a_slurm_token_is_good_on_its_own_cluster_while_it_lives(cont
     Ok(())
 }
 
+/// By a client of somebody else's, who believes this authority alone.
+pub(super) async fn slurmrestd_speaks_tls_where_asked(context: &Context) -> Result<()> {
+    let lab = shared(context).await?;
+    let (plain, cluster) = (lab.slurm(FIRST)?, lab.slurm(SECOND)?);
+    ensure!(
+        plain.authority().is_none()
+            && plain.url().starts_with("http://")
+            && cluster.url().starts_with("https://"),
+        "{} and {}",
+        plain.url(),
+        cluster.url()
+    );
+    let own = cluster.authority().context("an authority")?;
+    let said = tls(&cluster, &own).await?;
+    ensure!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+    let stranger = lab.member(KWOK)?.folder().join("pki/ca.crt");
+    ensure!(
+        tls(&cluster, &stranger).await.is_err(),
+        "the wrong authority is believed"
+    );
+    let who = Caller {
+        user: JOB_USER,
+        token: "",
+    };
+    let http = rest::call(cluster.port(Port::Network), &who, "GET", "/", None).await;
+    ensure!(http.is_err(), "http where https is spoken: {http:?}");
+    Ok(())
+}
+
+/// A list of jobs through the proxy, as openssl receives it. The token goes by its stdin.
+async fn tls(cluster: &SlurmCluster, authority: &Path) -> Result<String> {
+    let token = cluster.mint(JOB_USER, Duration::from_secs(60))?;
+    let request = format!(
+        "GET /slurm/{}/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-SLURM-USER-NAME: {JOB_USER}\r\n\
+         X-SLURM-USER-TOKEN: {token}\r\n\r\n",
+        cluster.api()?
+    );
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args([
+            "s_client",
+            "-quiet",
+            "-verify_return_error",
+            "-verify_ip",
+            "127.0.0.1",
+        ])
+        .arg("-CAfile")
+        .arg(authority)
+        .arg("-connect")
+        .arg(format!("127.0.0.1:{}", cluster.port(Port::Network)));
+    timeout(BOUND, run(openssl, "openssl s_client", Some(&request))).await?
+}
+
 /// Every program of the cluster, those that watch over a running job too.
 pub(super) async fn a_slurm_cluster_listens_on_loopback_alone(context: &Context) -> Result<()> {
-    let cluster = shared(context).await?.slurm(FIRST)?;
-    let id = cluster
-        .submit("listening", "#!/bin/sh\nsleep 600\n", &json!({}))
-        .await?;
-    cluster.job_until(id, "RUNNING", BOUND).await?;
-    let sockets = procfs::listens(&cluster.programs());
-    cluster.tool("scancel", &[&id.to_string()]).await?;
-    let open: Vec<_> = sockets
-        .iter()
-        .filter(|socket| !socket.ip().is_loopback())
-        .collect();
-    ensure!(open.is_empty(), "these listen to the world: {open:?}");
-    // slurmctld, slurmrestd, two slurmd.
-    ensure!(sockets.len() >= 4, "only {sockets:?} listen");
+    for cluster in shared(context).await?.slurms() {
+        let id = cluster
+            .submit("listening", "#!/bin/sh\nsleep 600\n", &json!({}))
+            .await?;
+        cluster.job_until(id, "RUNNING", BOUND).await?;
+        let sockets = procfs::listens(&cluster.programs());
+        cluster.tool("scancel", &[&id.to_string()]).await?;
+        let open: Vec<_> = sockets
+            .iter()
+            .filter(|socket| !socket.ip().is_loopback())
+            .collect();
+        ensure!(open.is_empty(), "these listen to the world: {open:?}");
+        // slurmctld, slurmrestd, each slurmd.
+        let least = 2 + cluster.spec().nodes as usize;
+        ensure!(sockets.len() >= least, "only {sockets:?} listen");
+    }
     Ok(())
 }
 
