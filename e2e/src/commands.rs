@@ -67,7 +67,7 @@ enum Command {
     },
     /// Set the network to a member: pass, refuse, hang, freeze, mute, reset or delay:MILLISECONDS
     Net { member: String, network: Network },
-    /// Stop, continue, kill or restart one program of one cluster
+    /// Stop, continue, terminate, kill or restart one program of one cluster
     Daemon {
         cluster: String,
         program: String,
@@ -125,6 +125,9 @@ struct SlurmNodes {
     /// Put TLS before slurmrestd of Slurm members
     #[arg(long)]
     slurm_https: bool,
+    /// A line for slurm.conf of Slurm members, instead of the lab's own of that key; may be given again
+    #[arg(long, value_name = "KEY=VALUE")]
+    slurm_conf: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -133,6 +136,8 @@ enum Action {
     Stop,
     /// SIGCONT
     Continue,
+    /// SIGTERM
+    Terminate,
     /// SIGKILL
     Kill,
     /// SIGKILL and start again with the same arguments
@@ -176,6 +181,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             match action {
                 Action::Stop => daemon.stop()?,
                 Action::Continue => daemon.cont()?,
+                Action::Terminate => daemon.terminate().await?,
                 Action::Kill => daemon.kill().await?,
                 Action::Restart => daemon.restart().await?,
             }
@@ -217,6 +223,7 @@ impl SlurmNodes {
             (member.slurm.gpu_model, member.slurm.gpus) = (model.clone(), *count);
         }
         member.slurm.min_job_age = self.slurm_min_job_age;
+        member.slurm.extra.clone_from(&self.slurm_conf);
         (member.slurm.containers, member.slurm.https) = (self.slurm_containers, self.slurm_https);
     }
 }

@@ -143,10 +143,19 @@ impl Daemon {
 
     /// SIGKILL, and waits until it is gone. One that does not run is no error.
     pub async fn kill(&self) -> Result<()> {
+        self.end(Signal::SIGKILL).await
+    }
+
+    /// SIGTERM, and waits until it is gone: what it has to save is saved. One that does not run is no error.
+    pub async fn terminate(&self) -> Result<()> {
+        self.end(Signal::SIGTERM).await
+    }
+
+    async fn end(&self, signal: Signal) -> Result<()> {
         let Some(running) = self.found() else {
             return Ok(());
         };
-        running.signal(Signal::SIGKILL)?;
+        running.signal(signal)?;
         wait::until(
             &format!("the end of {}", self.program),
             Duration::from_secs(10),

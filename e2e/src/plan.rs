@@ -82,7 +82,7 @@ pub struct SlurmSpec {
     pub containers: bool,
     /// TLS before slurmrestd, which speaks none itself.
     pub https: bool,
-    /// Lines for slurm.conf, such as one more partition.
+    /// Lines for slurm.conf, such as one more partition; a key that the lab has set too is theirs.
     pub extra: Vec<String>,
 }
 

@@ -87,6 +87,7 @@ fn slurm(cluster: &SlurmCluster) -> String {
         format!("MinJobAge={}", spec.min_job_age),
     ];
     lines.extend(FIXED.map(str::to_owned));
+    lines.retain(|line| spec.extra.iter().all(|extra| key(extra) != key(line)));
     lines.extend((0..cluster.spec.nodes).map(|index| node(cluster, index)));
     lines.push(format!(
         "PartitionName={PARTITION} Nodes={all} Default=YES MaxTime=60 DefaultTime=10 State=UP"
@@ -132,6 +133,11 @@ const FIXED: [&str; 27] = [
     "DefMemPerCPU=100",
     "EnforcePartLimits=ALL",
 ];
+
+/// What a line of slurm.conf sets; Slurm cares for no case.
+fn key(line: &str) -> String {
+    line.split('=').next().unwrap_or_default().trim().to_lowercase()
+}
 
 fn node(cluster: &SlurmCluster, index: u32) -> String {
     let spec = &cluster.spec;
