@@ -1,5 +1,4 @@
-//! SkyNamespace: a namespace on the host and on chosen members. Its behaviour is not there yet: the operator says so
-//! in a condition.
+//! SkyNamespace: a namespace on the host and on chosen members.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +23,10 @@ use crate::placement::Selector;
         .message("metadata.name default and kube-* belong to each cluster itself: choose another name"),
     validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')")
         .message("metadata.name of a SkyNamespace is a DNS label of at most 63 characters: shorten it, use - for ."),
+    validation = Rule::new("!has(self.spec.labels) || self.spec.labels.all(k, !k.startsWith('skymanager.io/') && k != 'kubernetes.io/metadata.name')")
+        .message("spec.labels: skymanager.io/ and kubernetes.io/metadata.name are not for users: remove them"),
+    validation = Rule::new("!has(self.spec.annotations) || self.spec.annotations.all(k, !k.startsWith('skymanager.io/'))")
+        .message("spec.annotations: skymanager.io/ is not for users: remove it"),
     derive = "PartialEq",
     doc = "A namespace that exists on the host and on chosen members."
 )]
@@ -71,12 +74,29 @@ pub struct SkyNamespaceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "bounds::conditions")]
     pub conditions: Vec<Condition>,
-    /// Where the namespace exists.
+    /// Clusters where the namespace is, is to be, or is to go from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "bounds::reported_clusters")]
-    pub clusters: Vec<String>,
-    /// `clusters` in one line.
+    #[schemars(length(max = bounds::MAX_CLUSTERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["cluster"]))]
+    pub clusters: Vec<ClusterNamespace>,
+    /// Clusters where it is as it is to be, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounds::summary")]
     pub summary: Option<String>,
+}
+
+/// The namespace on one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNamespace {
+    /// Cluster name.
+    #[schemars(schema_with = "bounds::word")]
+    pub cluster: String,
+    /// Created or Adopted: as it is to be. Applying, Unreachable, Conflict, Refused: not yet. Leaving: to go from there;
+    /// Kept: to go, but others have put something into it.
+    #[schemars(schema_with = "bounds::word")]
+    pub state: String,
+    /// More of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::message")]
+    pub message: Option<String>,
 }

@@ -21,6 +21,7 @@ mod in_cluster;
 mod jobs;
 mod lab;
 mod member;
+mod namespaces;
 mod readme;
 mod sky;
 
@@ -53,6 +54,7 @@ pub const ALL: &[Suite] = &[
     counts::SUITE,
     faults::SUITE,
     credentials::SUITE,
+    namespaces::SUITE,
     member::SUITE,
     jobs::SUITE,
     evictions::SUITE,

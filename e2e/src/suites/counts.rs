@@ -190,7 +190,7 @@ async fn placed_shares(sky: &Sky) -> Result<usize> {
 }
 
 /// Waits until we have written nothing for long enough that nothing is due any more.
-async fn settle(since: &Mark, sky: &Sky) -> Result<()> {
+pub(super) async fn settle(since: &Mark, sky: &Sky) -> Result<()> {
     let (mut known, mut changed) = (0, Instant::now());
     wait::until("the operator to come to rest", BOUND, async || {
         let count = since.tally(&sky.lab)?.all();
@@ -204,7 +204,7 @@ async fn settle(since: &Mark, sky: &Sky) -> Result<()> {
 }
 
 /// A minute in which nothing happens; ends early at a write of ours.
-async fn quiet_minute(sky: &Sky) -> Result<Tally> {
+pub(super) async fn quiet_minute(sky: &Sky) -> Result<Tally> {
     let (mark, begin) = (Mark::now(&sky.lab)?, Instant::now());
     wait::until("a minute to pass", BOUND, async || {
         let tally = mark.tally(&sky.lab)?;

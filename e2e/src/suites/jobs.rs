@@ -48,7 +48,6 @@ pub const SUITE: Suite = Suite {
         case!(running::a_running_job_that_is_deleted_leaves_nothing),
         case!(refused::a_field_without_behaviour_is_refused_in_words),
         case!(refused::what_no_schema_can_know_is_refused_by_the_operator_in_words),
-        case!(refused::kinds_without_behaviour_say_so),
         case!(refused::a_template_that_a_member_refuses_fails_the_job),
     ],
 };

@@ -9,16 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::{Stream, StreamExt, future};
-use k8s_openapi::api::core::v1::Secret;
+use futures::future;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use sky_core::plugin::Enabled;
 use sky_core::plugins;
-use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, names};
+use sky_crds::{SkyCluster, SkyJob, names};
+use sky_member::kubernetes::Kubernetes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,8 +28,10 @@ use crate::health::{self, Readiness};
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
-use crate::stores::{Concerned, Stores};
-use crate::{cluster, configuration, deployment, host, job, leftovers, origin, policy, unsupported};
+use crate::stores::{Concerned, Stores, Workloads};
+use crate::{
+    cluster, configuration, controllers, deployment, host, job, leftovers, namespace, origin, policy,
+};
 
 /// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
 const GATHER: Duration = Duration::from_millis(500);
@@ -116,10 +116,15 @@ struct Parts {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     calls: Calls,
+    /// The host as one more place where namespaces are.
+    host: Arc<Fleet>,
 }
 
-/// What members stir.
-type Stirs = UnboundedReceiver<Stir>;
+/// What members and the host stir.
+struct Stirs {
+    members: UnboundedReceiver<Stir>,
+    host: UnboundedReceiver<Stir>,
+}
 
 impl Parts {
     fn new(
@@ -131,6 +136,8 @@ impl Parts {
     ) -> (Self, Called, Stirs) {
         let (stir, stirs) = unbounded_channel();
         let fleet = Fleet::new(stir, stop.clone());
+        let (stir, host_stirs) = unbounded_channel();
+        let host = Fleet::new(stir, stop.clone());
         let (calls, called) = Calls::new();
         let parts = Self {
             client,
@@ -141,6 +148,11 @@ impl Parts {
             fleet,
             board: Arc::new(Board::default()),
             calls,
+            host,
+        };
+        let stirs = Stirs {
+            members: stirs,
+            host: host_stirs,
         };
         (parts, called, stirs)
     }
@@ -174,6 +186,7 @@ impl Parts {
 
     /// Starts what acts: scheduler, reconcilers, and what passes on between them.
     fn start_controllers(self, tasks: &TaskTracker, stores: Stores, called: Called, stirs: Stirs) {
+        let looks = self.start_namespaces(tasks, &stores);
         let (client, stop, fleet) = (&self.client, &self.stop, &self.fleet);
         let Stores {
             clusters,
@@ -194,8 +207,15 @@ impl Parts {
             defaults.clone(),
         );
         let calls = self.calls.clone();
-        let forwarded = forward(stirs, calls.clone(), cluster_calls, self.board.clone());
-        spawn(tasks, stop, forwarded);
+        let listened = forward(
+            stirs.members,
+            calls.clone(),
+            cluster_calls,
+            looks.clone(),
+            self.board.clone(),
+        );
+        spawn(tasks, stop, listened);
+        spawn(tasks, stop, forward_host(stirs.host, looks));
         spawn(
             tasks,
             stop,
@@ -225,7 +245,7 @@ impl Parts {
         spawn(
             tasks,
             stop,
-            run_clusters(client, namespace, cluster_called, context, stop.clone()),
+            controllers::clusters(client, namespace, cluster_called, context, stop.clone()),
         );
         self.start_workloads(tasks, called, &rules, &defaults);
         let context = policy::Context {
@@ -234,8 +254,7 @@ impl Parts {
             jobs,
             deployments,
         };
-        spawn(tasks, stop, run_policies(client, context, stop.clone()));
-        spawn(tasks, stop, run_unsupported::<SkyNamespace>(client, stop.clone()));
+        spawn(tasks, stop, controllers::policies(client, context, stop.clone()));
         tasks.spawn(listeners_end(self.fleet, self.stop));
     }
 
@@ -259,7 +278,7 @@ impl Parts {
         spawn(
             tasks,
             stop,
-            run_deployments(client, called.deployments, context, stop.clone()),
+            controllers::deployments(client, called.deployments, context, stop.clone()),
         );
         let context = job::Context::new(
             client.clone(),
@@ -269,7 +288,44 @@ impl Parts {
             self.origin.clone(),
             defaults.clone(),
         );
-        spawn(tasks, stop, run_jobs(client, called.jobs, context, stop.clone()));
+        spawn(
+            tasks,
+            stop,
+            controllers::jobs(client, called.jobs, context, stop.clone()),
+        );
+    }
+
+    /// Starts what sees to namespaces; answers how it is called.
+    fn start_namespaces(&self, tasks: &TaskTracker, stores: &Stores) -> namespace::Calls {
+        let (client, stop, origin) = (&self.client, &self.stop, &self.origin);
+        let (calls, called) = unbounded_channel();
+        let looks = namespace::Calls::new(stores.namespaces.clone(), calls);
+        self.host.seat(Arc::new(Kubernetes::host(origin, client.clone())));
+        let workloads = Workloads {
+            jobs: stores.jobs.clone(),
+            deployments: stores.deployments.clone(),
+        };
+        let idle = namespace::idle::Idle {
+            fleets: [self.fleet.clone(), self.host.clone()],
+            origin: origin.clone(),
+            namespaces: stores.namespaces.clone(),
+            workloads: workloads.clone(),
+        };
+        spawn(tasks, stop, idle.run(stop.clone()));
+        let context = namespace::Context::new(
+            client.clone(),
+            origin.clone(),
+            self.fleet.clone(),
+            self.host.clone(),
+            stores.rules.clone(),
+            workloads,
+        );
+        spawn(
+            tasks,
+            stop,
+            controllers::namespaces(client, called, context, stop.clone()),
+        );
+        looks
     }
 }
 
@@ -309,6 +365,7 @@ async fn forward(
     mut stirs: UnboundedReceiver<Stir>,
     workloads: Calls,
     clusters: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
+    namespaces: namespace::Calls,
     board: Arc<Board>,
 ) {
     let mut gathered: BTreeSet<String> = BTreeSet::new();
@@ -322,6 +379,8 @@ async fn forward(
                     board.wake();
                     gathered.insert(name);
                 }
+                Some(Stir::Namespace(name)) => namespaces.look_at(&name),
+                Some(Stir::Namespaces) => namespaces.look_at_all(),
                 None => return,
             },
             _ = flush.tick(), if !gathered.is_empty() => {
@@ -334,105 +393,13 @@ async fn forward(
     }
 }
 
-fn calls<K: 'static>(called: UnboundedReceiver<K>) -> impl Stream<Item = K> {
-    futures::stream::unfold(called, |mut called| async move {
-        called.recv().await.map(|call| (call, called))
-    })
-}
-
-/// Any number of SkyJobs at once: those of a member that hangs would else use up the places of the others. Writes to
-/// the host are bounded by the job context, calls to a member by the member.
-fn run_jobs(
-    client: &Client,
-    called: UnboundedReceiver<ObjectRef<SkyJob>>,
-    context: job::Context,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let api: Api<DeserializeGuard<SkyJob>> = Api::all(client.clone());
-    let called = calls(called)
-        .map(|job| ObjectRef::new(&job.name).within(job.namespace.as_deref().unwrap_or_default()));
-    Controller::new(api, watcher::Config::default())
-        .reconcile_on(called)
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(job::reconcile, job::retry, Arc::new(context))
-        .for_each(|_| future::ready(()))
-}
-
-/// Any number at once, as SkyJobs.
-fn run_deployments(
-    client: &Client,
-    called: UnboundedReceiver<ObjectRef<SkyDeployment>>,
-    context: deployment::Context,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let api: Api<DeserializeGuard<SkyDeployment>> = Api::all(client.clone());
-    let called = calls(called)
-        .map(|one| ObjectRef::new(&one.name).within(one.namespace.as_deref().unwrap_or_default()));
-    Controller::new(api, watcher::Config::default())
-        .reconcile_on(called)
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(deployment::reconcile, deployment::retry, Arc::new(context))
-        .for_each(|_| future::ready(()))
-}
-
-fn run_clusters(
-    client: &Client,
-    namespace: &str,
-    called: UnboundedReceiver<ObjectRef<DeserializeGuard<SkyCluster>>>,
-    context: cluster::Context,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let api: Api<DeserializeGuard<SkyCluster>> = Api::all(client.clone());
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let labelled = watcher::Config::default().labels(names::SECRET_MEMBER_LABEL);
-    Controller::new(api, watcher::Config::default())
-        .watches(secrets, labelled, |secret: Secret| {
-            let member = secret.labels().get(names::SECRET_MEMBER_LABEL).cloned();
-            member.map(|name| ObjectRef::new(&name))
-        })
-        .with_config(Config::default().concurrency(16))
-        .reconcile_on(calls(called))
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(cluster::reconcile, cluster::retry, Arc::new(context))
-        .for_each(|_| future::ready(()))
-}
-
-fn run_policies(
-    client: &Client,
-    context: policy::Context,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let api: Api<DeserializeGuard<FilterPolicy>> = Api::all(client.clone());
-    let every: Api<SkyCluster> = Api::all(client.clone());
-    let controller = Controller::new(api, watcher::Config::default());
-    let policies = controller.store();
-    // A cluster that comes or goes changes which names are unknown.
-    let all = move |_: SkyCluster| -> Vec<ObjectRef<DeserializeGuard<FilterPolicy>>> {
-        policies
-            .state()
-            .iter()
-            .map(|policy| ObjectRef::from_obj(policy.as_ref()))
-            .collect()
-    };
-    controller
-        .watches(every, watcher::Config::default(), all)
-        .with_config(Config::default().concurrency(4))
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(policy::reconcile, policy::retry, Arc::new(context))
-        .for_each(|_| future::ready(()))
-}
-
-fn run_unsupported<K: unsupported::NotYet + 'static>(
-    client: &Client,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<K> {
-    Controller::new(Api::<K>::all(client.clone()), watcher::Config::default())
-        .with_config(Config::default().concurrency(4))
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            unsupported::reconcile,
-            unsupported::retry,
-            Arc::new(client.clone()),
-        )
-        .for_each(|_| future::ready(()))
+/// Passes on what changes of namespaces on the host.
+async fn forward_host(mut stirs: UnboundedReceiver<Stir>, namespaces: namespace::Calls) {
+    while let Some(stir) = stirs.recv().await {
+        match stir {
+            Stir::Namespace(name) => namespaces.look_at(&name),
+            Stir::Namespaces => namespaces.look_at_all(),
+            Stir::Workload(_) | Stir::Cluster(_) => {}
+        }
+    }
 }

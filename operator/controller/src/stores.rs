@@ -38,6 +38,15 @@ pub struct Stores {
     live: Arc<AtomicBool>,
 }
 
+/// Workloads of the host, of both kinds.
+#[derive(Clone)]
+pub struct Workloads {
+    /// SkyJobs.
+    pub jobs: Store<DeserializeGuard<SkyJob>>,
+    /// SkyDeployments.
+    pub deployments: Store<DeserializeGuard<SkyDeployment>>,
+}
+
 /// Whom a change concerns.
 #[derive(Clone)]
 pub struct Concerned {
@@ -129,6 +138,7 @@ impl Stores {
                 && rules.has_moved(api)
             {
                 concerned.fleet.stir_workloads(&api.name_any());
+                concerned.fleet.stir_namespaces();
             }
         }
     }

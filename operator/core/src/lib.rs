@@ -13,6 +13,7 @@ pub mod fit;
 pub mod job;
 pub mod labels;
 pub mod marks;
+pub mod namespace;
 pub mod naming;
 pub mod observation;
 pub mod pace;

@@ -23,3 +23,12 @@ pub const ATTEMPT: &str = "skymanager.io/attempt";
 pub const SPEC_HASH: &str = "skymanager.io/spec-hash";
 /// Annotation: since when it is a tombstone, in seconds since 1970. Who has it is never resumed.
 pub const TOMBSTONE: &str = "skymanager.io/tombstone";
+
+/// Annotation on a namespace: identity of the host that created it. A namespace without it was there before us: it is
+/// never deleted.
+pub const CREATED_BY: &str = "skymanager.io/created-by";
+/// Annotation on a namespace: hash of the labels and annotations that were last put onto it.
+pub const APPLIED: &str = "skymanager.io/applied";
+/// Annotation on a namespace that we created: since when nothing of ours needs it, in seconds since 1970. Whoever puts
+/// something into it takes this off first, which makes a deletion that is on its way fail.
+pub const IDLE_SINCE: &str = "skymanager.io/idle-since";

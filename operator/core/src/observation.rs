@@ -1,7 +1,8 @@
-//! What a member says: its nodes, its shares, and what changed. The words between sky-member and everybody else.
+//! What a member says: its nodes, its shares, its namespaces that are marked as ours, and what changed. The words between sky-member and everybody else.
 
 use crate::Seconds;
 use crate::cluster::Node;
+use crate::namespace::SeenNamespace;
 use crate::ranks::Ranks;
 use crate::share::{ShareKey, Stamp};
 
@@ -126,6 +127,8 @@ pub enum Item {
     Node(Node),
     /// A share of our origin.
     Share(Observation),
+    /// A namespace that carries our origin: created or adopted by us.
+    Namespace(SeenNamespace),
 }
 
 /// What is no longer there.
@@ -135,6 +138,8 @@ pub enum ItemKey {
     Node(String),
     /// A share.
     Share(ShareKey),
+    /// A namespace, by name: it is gone, or carries our origin no more.
+    Namespace(String),
 }
 
 /// A change on a member. A watch and a poll look the same.

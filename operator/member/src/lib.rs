@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sky_core::Seconds;
+use sky_core::namespace::Namespace;
 use sky_core::observation::MemberEvent;
 use sky_core::share::{Share, ShareKey, Stamp};
 
@@ -85,8 +86,11 @@ pub enum Desired {
     Share(Box<Share>),
     /// Only the number of replicas of a SkyDeployment's share that is there; the rest is left as it is.
     Replicas(Box<Scale>),
-    /// A namespace, without labels of ours.
-    Namespace(String),
+    /// A namespace; that it is gone is one of the ways in which it may be wanted.
+    ///
+    /// `Conflict` when it is another host's or not ours to change, or holds something of anybody's and was to go;
+    /// `Throttled` when it is being terminated, was changed meanwhile, or is still being looked through.
+    Namespace(Box<Namespace>),
 }
 
 /// A number of replicas.
@@ -107,7 +111,7 @@ pub enum Ensured {
     Created,
     /// It was as wanted.
     Present,
-    /// It was changed.
+    /// It was changed, or begins to go.
     Updated,
     /// A SkyDeployment's share is as wanted, whatever was there; the generation of its object now.
     AsWanted(i64),

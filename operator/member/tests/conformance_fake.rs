@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
+use sky_core::labels::Labels;
 use sky_core::share::{Program, Share, ShareKey};
 use sky_member::Member;
 use sky_member::conformance::{Failure, Subject, Verdict, cases};
@@ -47,6 +48,24 @@ impl Subject for Subjected {
 
     async fn has_namespace(&self, name: &str) -> Result<bool, Failure> {
         Ok(self.0.has_namespace(name))
+    }
+
+    async fn namespace_labels(&self, name: &str) -> Result<Option<Labels>, Failure> {
+        Ok(self.0.namespace(name).map(|seen| seen.labels))
+    }
+
+    async fn label_namespace(&self, name: &str, key: &str, value: &str) -> Verdict {
+        self.0.edit_namespace(name, |labels, _| {
+            labels.insert(key.to_owned(), value.to_owned());
+        });
+        Ok(())
+    }
+
+    async fn put_secret(&self, namespace: &str) -> Verdict {
+        self.0.edit_namespace(namespace, |_, contents| {
+            contents.insert("1 secrets".to_owned());
+        });
+        Ok(())
     }
 
     async fn delete(&self, key: &ShareKey) -> Verdict {

@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{Method, Request, Response};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
+use sky_core::labels::Labels;
 use sky_core::marks;
 use sky_core::share::{Program, Share, ShareKey};
 use sky_member::Member;
@@ -135,6 +136,35 @@ impl Subject for Real {
     async fn has_namespace(&self, name: &str) -> Result<bool, Failure> {
         let found = Api::<Namespace>::all(self.client.clone()).get_opt(name).await;
         Ok(found.map_err(failure)?.is_some())
+    }
+
+    async fn namespace_labels(&self, name: &str) -> Result<Option<Labels>, Failure> {
+        let found = Api::<Namespace>::all(self.client.clone()).get_opt(name).await;
+        Ok(found
+            .map_err(failure)?
+            .map(|namespace| namespace.labels().clone()))
+    }
+
+    async fn label_namespace(&self, name: &str, key: &str, value: &str) -> Verdict {
+        let all = Api::<Namespace>::all(self.client.clone());
+        let labelled = json!({"metadata": {"name": name, "labels": {key: value}}});
+        if all.get_opt(name).await.map_err(failure)?.is_none() {
+            let namespace: Namespace = serde_json::from_value(labelled).expect("a Namespace");
+            let created = all.create(&PostParams::default(), &namespace).await;
+            return created.map(drop).map_err(failure);
+        }
+        let patched = all
+            .patch(name, &PatchParams::default(), &Patch::Merge(labelled))
+            .await;
+        patched.map(drop).map_err(failure)
+    }
+
+    async fn put_secret(&self, namespace: &str) -> Verdict {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret: Secret =
+            serde_json::from_value(json!({"metadata": {"name": "theirs"}})).expect("a Secret");
+        let created = secrets.create(&PostParams::default(), &secret).await;
+        created.map(drop).map_err(failure)
     }
 
     async fn delete(&self, key: &ShareKey) -> Verdict {

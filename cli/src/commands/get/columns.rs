@@ -51,7 +51,7 @@ pub fn table(kind: Kind, objects: &[Value], options: Options) -> Table {
             &["INCLUDE", "EXCLUDE", "SELECTOR"],
             &["MATCHED", "EVICTED", "UNKNOWN"],
         ),
-        Kind::Namespace => (&["READY", "CLUSTERS"], &["MESSAGE"]),
+        Kind::Namespace => (&["READY", "CLUSTERS", "REASON"], &["ELSEWHERE", "MESSAGE"]),
     };
     let mut headers = Vec::new();
     headers.extend(options.namespaces.then_some("NAMESPACE"));
@@ -205,12 +205,28 @@ fn policy(policy: &FilterPolicy) -> Cells {
 fn namespace(namespace: &SkyNamespace) -> Cells {
     let status = namespace.status.clone().unwrap_or_default();
     let ready = find(&status.conditions, "Ready");
+    // What is under way or stuck says more than that all is well.
+    let mut telling = ["Stalled", "Reconciling"].iter();
+    let telling = telling.find_map(|kind| find(&status.conditions, kind).filter(|c| c.status == "True"));
+    let in_place = ["Created", "Adopted"];
+    let elsewhere = status
+        .clusters
+        .iter()
+        .filter(|cluster| !in_place.contains(&&*cluster.state));
+    let elsewhere = elsewhere.map(|cluster| format!("{}:{}", cluster.cluster, cluster.state));
     (
         vec![
             ready.map_or("Unknown", |ready| &ready.status).to_owned(),
-            status.clusters.join(","),
+            status.summary.unwrap_or_default(),
+            telling.map(|told| told.reason.clone()).unwrap_or_default(),
         ],
-        vec![ready.map(|ready| ready.message.clone()).unwrap_or_default()],
+        vec![
+            elsewhere.collect::<Vec<_>>().join(","),
+            telling
+                .or(ready)
+                .map(|told| told.message.clone())
+                .unwrap_or_default(),
+        ],
     )
 }
 

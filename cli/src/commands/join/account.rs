@@ -36,7 +36,9 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What dispatch, observation and logs need, and nothing else: no Secrets, no commands in pods.
+/// What dispatch, observation and logs need, and nothing else: no Secrets, no commands in pods. Namespaces are labelled,
+/// and deleted when they are ours and empty; that they are is told by a ResourceQuota that counts, so that no right to
+/// read what others keep there is needed. RBAC cannot bound deletion to namespaces of ours: the operator does.
 fn rules() -> Value {
     json!([
         {"apiGroups": ["batch"], "resources": ["jobs"],
@@ -46,7 +48,12 @@ fn rules() -> Value {
         {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods", "events", "nodes"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "create"]},
+        {"apiGroups": [""], "resources": ["namespaces"],
+         "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+        {"apiGroups": [""], "resources": ["resourcequotas"], "resourceNames": ["sky-contents"],
+         "verbs": ["get", "create", "patch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kube-root-ca.crt"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["default"], "verbs": ["get"]},
     ])
 }
 

@@ -16,7 +16,7 @@ use crate::suites::sky::{SOON, Sky, cluster_conditions, is_true, words};
 use crate::{machine, operator, packages, wait};
 
 /// What the account may do on its member: verb, resource, name or namespace flags, and whether.
-const RIGHTS: [(&str, bool); 28] = [
+const RIGHTS: [(&str, bool); 39] = [
     ("create jobs.batch -A", true),
     ("delete jobs.batch -A", true),
     ("patch jobs.batch -A", true),
@@ -26,6 +26,18 @@ const RIGHTS: [(&str, bool); 28] = [
     ("watch events -A", true),
     ("get pods --subresource=log -A", true),
     ("create namespaces", true),
+    ("patch namespaces", true),
+    ("delete namespaces", true),
+    ("update namespaces", false),
+    ("create resourcequotas/sky-contents -A", true),
+    ("patch resourcequotas/sky-contents -A", true),
+    ("patch resourcequotas/theirs -A", false),
+    ("create resourcequotas/theirs -A", false),
+    ("delete resourcequotas/sky-contents -A", false),
+    ("list resourcequotas -A", false),
+    ("get configmaps/kube-root-ca.crt -A", true),
+    ("get configmaps/theirs -A", false),
+    ("list configmaps -A", false),
     (
         "create serviceaccounts/sky-manager --subresource=token -n sky-system",
         true,
@@ -51,7 +63,6 @@ const RIGHTS: [(&str, bool); 28] = [
     ("create pods --subresource=attach -A", false),
     ("create pods --subresource=portforward -A", false),
     ("create pods -A", false),
-    ("delete namespaces", false),
     ("create clusterrolebindings.rbac.authorization.k8s.io", false),
     ("impersonate users", false),
 ];

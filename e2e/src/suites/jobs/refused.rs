@@ -61,31 +61,6 @@ pub(super) async fn what_no_schema_can_know_is_refused_by_the_operator_in_words(
     Ok(())
 }
 
-pub(super) async fn kinds_without_behaviour_say_so(context: &Context) -> Result<()> {
-    let host = shared(context).await?.lab.host()?;
-    host.apply(
-        "apiVersion: skymanager.io/v1alpha1\nkind: SkyNamespace\nmetadata: {name: team-b}\nspec: {}\n",
-    )
-    .await?;
-    for (object, says) in [(
-        "skynamespace/team-b",
-        "SkyNamespace is not supported yet: it restricts where workloads of this namespace are placed, but creates no \
-             namespace",
-    )] {
-        host.kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", object])
-            .await?;
-        let path = "jsonpath={.status.conditions[?(@.type=='Stalled')].reason}: \
-                    {.status.conditions[?(@.type=='Stalled')].message}";
-        let words = host.kubectl(&["get", object, "-o", path]).await?;
-        ensure!(
-            words == format!("NotSupported: {says}"),
-            "{object} says {words:?}"
-        );
-        host.kubectl(&["delete", object, "--timeout=30s"]).await?;
-    }
-    Ok(())
-}
-
 pub(super) async fn a_template_that_a_member_refuses_fails_the_job(context: &Context) -> Result<()> {
     let sky = shared(context).await?;
     let template = json!({"spec": {"containers": [{"name": "Not_A_Label", "image": "x", "resources":

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::memory::Memory;
 use crate::fleet::View;
+use crate::namespace::claim;
 
 /// A step whose effect is not seen after this long is taken again.
 const UNSEEN: Duration = Duration::from_secs(30);
@@ -104,6 +105,13 @@ async fn ensure(
         }
         Desired::Share(Box::new(share))
     };
+    claim(
+        &context.fleet,
+        &*member,
+        &deployment.workload.namespace,
+        &context.origin,
+    )
+    .await?;
     Ok(match member.ensure(desired).await? {
         Ensured::AsWanted(generation) => Done::AsWanted(generation),
         Ensured::Created | Ensured::Present | Ensured::Updated => Done::AsWanted(0),

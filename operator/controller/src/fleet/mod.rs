@@ -28,6 +28,10 @@ pub enum Stir {
     Workload(WorkloadRef),
     /// The member's nodes or reachability changed.
     Cluster(String),
+    /// The namespace of this name changed on a member.
+    Namespace(String),
+    /// Every namespace is to be looked at: a member came, went, spoke again, fell silent, or has other labels.
+    Namespaces,
 }
 
 /// A member and what it last said.
@@ -83,6 +87,7 @@ impl Fleet {
         seat.serial = 0;
         let touched = seat.view.take_in(MemberEvent::Lost(trouble), Instant::now());
         drop(seats);
+        self.stir_namespaces();
         for workload in touched {
             self.stir(Stir::Workload(workload));
         }
@@ -132,6 +137,12 @@ impl Fleet {
         for workload in seat.view.concerned() {
             self.stir(Stir::Workload(workload));
         }
+        self.stir_namespaces();
+    }
+
+    /// Has every namespace looked at.
+    pub fn stir_namespaces(&self) {
+        self.stir(Stir::Namespaces);
     }
 
     /// How long the member of this name may be silent before it counts as lost.
@@ -176,6 +187,14 @@ impl Fleet {
     pub fn read<T>(&self, name: &str, read: impl FnOnce(&View) -> T) -> Option<T> {
         let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
         seats.1.get(name).map(|seat| read(&seat.view))
+    }
+
+    /// What is known of each registered cluster, as `read` picks it.
+    pub fn survey<T>(&self, read: impl Fn(&View) -> T) -> BTreeMap<String, T> {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        let each = seats.1.iter();
+        each.map(|(name, seat)| (name.clone(), read(&seat.view)))
+            .collect()
     }
 
     /// Shares of the workload of this name, wherever they are and whatever its uid.
@@ -231,10 +250,19 @@ impl Fleet {
         let Some(seat) = seats.1.get_mut(name).filter(|seat| seat.serial == serial) else {
             return;
         };
+        let everywhere = matches!(event, MemberEvent::Reset(_) | MemberEvent::Lost(_));
         let touched: BTreeSet<WorkloadRef> = seat.view.take_in(event, Instant::now());
+        let namespaces = seat.view.take_touched_namespaces();
         drop(seats);
         for workload in touched {
             self.stir(Stir::Workload(workload));
+        }
+        if everywhere {
+            self.stir_namespaces();
+        } else {
+            namespaces
+                .into_iter()
+                .for_each(|name| self.stir(Stir::Namespace(name)));
         }
         self.stir(Stir::Cluster(name.to_owned()));
     }

@@ -1,9 +1,12 @@
-//! What one member last said: nodes, shares, and how long it has been silent.
+//! What one member last said: nodes, shares, namespaces, and how long it has been silent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sky_core::cluster::Nodes;
+use sky_core::job::Reach;
+use sky_core::namespace::SeenNamespace;
 use sky_core::observation::{Item, ItemKey, MemberEvent, Observation, Trouble};
 use sky_core::share::ShareKey;
 use sky_core::workload::WorkloadRef;
@@ -25,6 +28,24 @@ pub enum Contact {
     },
 }
 
+impl Contact {
+    /// How far it can be believed, when it is lost after `grace` seconds of silence.
+    #[must_use]
+    pub fn reach(self, grace: u64) -> Reach {
+        match self {
+            Self::Synced => Reach::Synced,
+            Self::Waiting => Reach::Silent {
+                lost: false,
+                message: "has not answered yet".into(),
+            },
+            Self::Silent { since, trouble } => Reach::Silent {
+                lost: since.elapsed() >= Duration::from_secs(grace),
+                message: trouble.message,
+            },
+        }
+    }
+}
+
 /// What one member last said.
 #[derive(Debug)]
 pub struct View {
@@ -34,6 +55,10 @@ pub struct View {
     lost_after: u64,
     nodes: Option<Nodes>,
     shares: BTreeMap<ShareKey, Observation>,
+    /// Namespaces that carry our origin.
+    namespaces: BTreeMap<String, SeenNamespace>,
+    /// Those that changed since they were last asked for.
+    touched_namespaces: BTreeSet<String>,
     /// Workloads that have to be looked at when it speaks, though it may hold nothing of them.
     awaiting: BTreeSet<WorkloadRef>,
     by_workload: HashMap<WorkloadRef, BTreeSet<ShareKey>>,
@@ -47,6 +72,8 @@ impl Default for View {
             lost_after: 300,
             nodes: None,
             shares: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            touched_namespaces: BTreeSet::new(),
             awaiting: BTreeSet::new(),
             by_workload: HashMap::new(),
         }
@@ -93,6 +120,22 @@ impl View {
         self.shares.get(key)
     }
 
+    /// The namespace of this name, when it carries our origin.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&SeenNamespace> {
+        self.namespaces.get(name)
+    }
+
+    /// All namespaces that carry our origin.
+    pub fn namespaces(&self) -> impl Iterator<Item = &SeenNamespace> {
+        self.namespaces.values()
+    }
+
+    /// Names of namespaces that changed since the last call.
+    pub(super) fn take_touched_namespaces(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.touched_namespaces)
+    }
+
     /// Shares of the workload of this name, whatever its uid.
     pub fn shares_of(&self, workload: &WorkloadRef) -> impl Iterator<Item = &Observation> {
         self.by_workload
@@ -128,6 +171,7 @@ impl View {
                 let mut touched = self.concerned();
                 self.awaiting.clear();
                 self.shares.clear();
+                self.namespaces.clear();
                 self.by_workload.clear();
                 if matches!(self.contact, Contact::Silent { .. }) {
                     self.back_since = Some(now);
@@ -141,6 +185,7 @@ impl View {
                             touched.insert(share.stamp.workload());
                             self.keep(share);
                         }
+                        Item::Namespace(seen) => self.keep_namespace(seen),
                     }
                 }
                 nodes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -167,16 +212,26 @@ impl View {
                     touched.insert(share.stamp.workload());
                     self.keep(share);
                 }
+                Item::Namespace(seen) => self.keep_namespace(seen),
             }
         }
         for key in gone {
             match key {
                 ItemKey::Node(name) => Arc::make_mut(&mut nodes).retain(|node| node.name != name),
                 ItemKey::Share(key) => touched.extend(self.forget(&key)),
+                ItemKey::Namespace(name) => {
+                    self.namespaces.remove(&name);
+                    self.touched_namespaces.insert(name);
+                }
             }
         }
         self.nodes = Some(nodes);
         touched
+    }
+
+    fn keep_namespace(&mut self, seen: SeenNamespace) {
+        self.touched_namespaces.insert(seen.name.clone());
+        self.namespaces.insert(seen.name.clone(), seen);
     }
 
     fn keep(&mut self, share: Observation) {

@@ -11,13 +11,14 @@ use sky_core::job::{SentBack, Step};
 use sky_core::observation::Trouble;
 use sky_core::placement::PlacedShare;
 use sky_core::share::{Share, ShareKey};
-use sky_member::{Class, Desired, MemberError, Tombstone, Withdraw, Withdrawn};
+use sky_member::{Class, Desired, Member, MemberError, Tombstone, Withdraw, Withdrawn};
 use tokio::time::Instant;
 
 use super::Context;
 use super::memory::Memory;
 use crate::clock;
 use crate::fleet::View;
+use crate::namespace::claim;
 
 /// A step whose effect is not seen after this long is taken again.
 const UNSEEN: Duration = Duration::from_secs(30);
@@ -116,10 +117,13 @@ async fn ensure(
             Class::Throttled,
             "no node there has the accelerators any more".to_owned(),
         )),
-        Some(member) => member
-            .ensure(Desired::Share(Box::new(desired)))
-            .await
-            .map(|_| false),
+        Some(member) => match claim(&context.fleet, &*member, &key.namespace, &context.origin).await {
+            Ok(()) => member
+                .ensure(Desired::Share(Box::new(desired)))
+                .await
+                .map(|_| false),
+            Err(error) => Err(error),
+        },
         None => Err(unseated(cluster)),
     };
     Outcome {
@@ -133,10 +137,7 @@ async fn ensure(
 
 async fn withdraw(context: &Context, step: &Step, cluster: &str, key: &ShareKey, how: Withdraw) -> Outcome {
     let result = match context.fleet.member(cluster) {
-        Some(member) => member
-            .withdraw(key, how)
-            .await
-            .map(|found| found == Withdrawn::Gone),
+        Some(member) => take_away(context, &*member, key, how).await,
         None => Err(unseated(cluster)),
     };
     Outcome {
@@ -146,6 +147,21 @@ async fn withdraw(context: &Context, step: &Step, cluster: &str, key: &ShareKey,
         key: key.clone(),
         result,
     }
+}
+
+/// Answers whether nothing is there any more.
+async fn take_away(
+    context: &Context,
+    member: &dyn Member,
+    key: &ShareKey,
+    how: Withdraw,
+) -> Result<bool, MemberError> {
+    // A tombstone may be a new object.
+    if matches!(how, Withdraw::Always(_)) {
+        claim(&context.fleet, member, &key.namespace, &context.origin).await?;
+    }
+    let found = member.withdraw(key, how).await?;
+    Ok(found == Withdrawn::Gone)
 }
 
 fn unseated(cluster: &str) -> MemberError {

@@ -1,7 +1,6 @@
 //! Step 1: what members say about one SkyJob's shares, and how far each can be believed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kube::ResourceExt;
 use sky_core::job::{Facts, Members, Reach};
@@ -13,7 +12,7 @@ use sky_crds::SkyJob;
 use super::Context;
 use super::memory::Memory;
 use crate::clock;
-use crate::fleet::{Contact, Fleet, View};
+use crate::fleet::{Fleet, View};
 use crate::stores::reference;
 
 /// What is known of the members that hold or are to hold a share of this SkyJob.
@@ -112,18 +111,5 @@ fn names(placement: &Placement, cluster: &str, share: &Observation) -> bool {
 /// How far the cluster can be believed; `None` when it is not registered.
 pub(crate) fn reach_of(fleet: &Fleet, cluster: &str, workload: &WorkloadRef) -> Option<Reach> {
     let (contact, grace) = fleet.contact(cluster, workload)?;
-    Some(match contact {
-        Contact::Synced => Reach::Synced,
-        Contact::Waiting => Reach::Silent {
-            lost: false,
-            message: "has not answered yet".into(),
-        },
-        Contact::Silent { since, trouble } => {
-            let lost = since.elapsed() >= Duration::from_secs(grace);
-            Reach::Silent {
-                lost,
-                message: trouble.message,
-            }
-        }
-    })
+    Some(contact.reach(grace))
 }

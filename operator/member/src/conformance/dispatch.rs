@@ -3,7 +3,8 @@
 use futures::future::join_all;
 
 use super::{Failure, Scene, Verdict, expect, hear};
-use crate::{Class, Desired, Ensured, LogQuery, MemberError, Withdraw, Withdrawn};
+use crate::{Class, Ensured, LogQuery, MemberError, Withdraw, Withdrawn};
+use sky_core::namespace::Wanted;
 use sky_core::observation::{ItemKey, MemberEvent};
 use sky_core::share::ShareKey;
 
@@ -20,8 +21,7 @@ pub(super) async fn ensure_creates_once_and_may_be_repeated(scene: &Scene<'_>) -
 
 pub(super) async fn ensure_after_a_lost_reply_finds_what_the_first_one_created(scene: &Scene<'_>) -> Verdict {
     // The namespace is there before, so that the reply that is lost is the one to the share's creation.
-    let namespace = Desired::Namespace(scene.namespace.clone());
-    scene.member.ensure(namespace).await?;
+    scene.make(Wanted::Needed).await?;
     let share = scene.share("lost");
     scene.subject.lose_next_reply();
     expect(
@@ -164,10 +164,9 @@ pub(super) async fn a_namespace_is_created_when_a_share_first_needs_it(scene: &S
     expect("the namespace before", there().await?, false)?;
     scene.ensure(&scene.share("first")).await?;
     expect("the namespace after", there().await?, true)?;
-    let namespace = Desired::Namespace(scene.namespace.clone());
     expect(
         "ensure of it",
-        scene.member.ensure(namespace).await?,
+        scene.make(Wanted::Needed).await?,
         Ensured::Present,
     )
 }

@@ -16,7 +16,7 @@ pub(super) fn shown(event: &MemberEvent, key: &ShareKey) -> Option<Observation> 
     };
     items.iter().find_map(|item| match item {
         Item::Share(share) if share.key == *key => Some(share.clone()),
-        Item::Share(_) | Item::Node(_) => None,
+        Item::Share(_) | Item::Node(_) | Item::Namespace(_) => None,
     })
 }
 

@@ -5,6 +5,7 @@
 mod deploy;
 mod dispatch;
 mod listen;
+mod namespaces;
 mod withdraw;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::MemberEvent;
 use sky_core::ranks::Ranks;
@@ -64,6 +66,15 @@ pub trait Subject: Send + Sync {
 
     /// Whether the namespace is there.
     async fn has_namespace(&self, name: &str) -> Result<bool, Failure>;
+
+    /// The labels of the namespace; `None`: it is not there.
+    async fn namespace_labels(&self, name: &str) -> Result<Option<Labels>, Failure>;
+
+    /// Puts a label onto the namespace, as somebody else would; makes it when it is not there.
+    async fn label_namespace(&self, name: &str, key: &str, value: &str) -> Verdict;
+
+    /// Puts a Secret into the namespace, as somebody else would.
+    async fn put_secret(&self, namespace: &str) -> Verdict;
 
     /// Deletes the share, as somebody else would.
     async fn delete(&self, key: &ShareKey) -> Verdict;
@@ -146,6 +157,14 @@ cases![
     withdraw::a_foreign_object_is_neither_held_back_nor_made_a_tombstone,
     withdraw::a_share_of_another_run_is_not_made_a_tombstone,
     withdraw::another_hosts_share_is_not_held_back,
+    namespaces::a_namespace_is_created_and_kept_in_step,
+    namespaces::what_others_change_on_a_namespace_is_put_back_and_what_they_add_stays,
+    namespaces::a_namespace_that_was_there_is_adopted_and_released_but_never_removed,
+    namespaces::a_namespace_of_another_host_is_a_conflict,
+    namespaces::a_foreign_namespace_is_used_for_a_share_and_left_as_it_is,
+    namespaces::an_empty_namespace_is_marked_and_removed,
+    namespaces::what_others_put_into_a_namespace_keeps_it,
+    namespaces::whoever_needs_a_marked_namespace_makes_its_removal_fail,
 ];
 
 /// One case under way.

@@ -15,6 +15,7 @@ impl State {
         }
         let Some(held) = self.held.get_mut(&key) else {
             vet(&share)?;
+            self.need_namespace(&key.namespace, &share.stamp.origin)?;
             self.record("create", &share.stamp);
             self.hold(share, None);
             return Ok(Ensured::AsWanted(1));

@@ -4,9 +4,10 @@
 
 mod deployments;
 mod held;
+mod namespaces;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use sky_core::Seconds;
 use sky_core::cluster::Node;
+use sky_core::labels::Labels;
+use sky_core::namespace::SeenNamespace;
 use sky_core::observation::{MemberEvent, Observation, Started, Trouble};
 use sky_core::resources::Resources;
 use sky_core::share::ShareKey;
@@ -100,6 +104,9 @@ impl Fake {
     pub fn new(name: &str, origin: &str, nodes: Vec<Node>) -> Self {
         let mut state = State::default();
         state.nodes = nodes;
+        state.origin = origin.to_owned();
+        // As on every cluster, and nobody's of ours.
+        state.namespaces.edit("default", |_, _| {});
         Self {
             name: name.to_owned(),
             origin: origin.to_owned(),
@@ -195,7 +202,39 @@ impl Fake {
     /// Whether the namespace is there.
     #[must_use]
     pub fn has_namespace(&self, name: &str) -> bool {
-        self.state().namespaces.contains(name)
+        self.state().namespaces.has(name)
+    }
+
+    /// The namespace of this name, whoever's it is.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<SeenNamespace> {
+        self.state().namespaces.get(name).cloned()
+    }
+
+    /// Changes labels and contents of a namespace, as somebody else would; makes it when it is not there.
+    pub fn edit_namespace(&self, name: &str, change: impl FnOnce(&mut Labels, &mut BTreeSet<String>)) {
+        let mut state = self.state();
+        state.namespaces.edit(name, change);
+        state.tell_namespace(name);
+    }
+
+    /// Marks a namespace as idle since then, as another operator of this host would.
+    pub fn mark_namespace_idle(&self, name: &str, since: Seconds) {
+        let mut state = self.state();
+        state.namespaces.mark_idle(name, since);
+        state.tell_namespace(name);
+    }
+
+    /// Removes a namespace, as somebody else would; shares in it stay.
+    pub fn remove_namespace(&self, name: &str) {
+        let mut state = self.state();
+        state.namespaces.remove(name);
+        state.tell_namespace(name);
+    }
+
+    /// Whether namespaces that are to go stay, on their way out, until they are removed.
+    pub fn linger_namespaces(&self, lingering: bool) {
+        self.state().namespaces.lingering = lingering;
     }
 
     /// Keys of all shares here.
@@ -343,11 +382,7 @@ impl Member for Fake {
                 Kind::SkyDeployment => state.deploy(*share),
             },
             Desired::Replicas(scale) => state.scale(&scale),
-            Desired::Namespace(name) => Ok(if state.namespaces.insert(name) {
-                Ensured::Created
-            } else {
-                Ensured::Present
-            }),
+            Desired::Namespace(namespace) => state.ensure_namespace(&namespace),
         })
         .await
     }

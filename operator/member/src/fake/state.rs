@@ -5,18 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::channel::mpsc::UnboundedSender;
 use sky_core::cluster::Node;
+use sky_core::namespace::{Namespace, Wanted};
 use sky_core::observation::{End, Item, ItemKey, MemberEvent, Observation, Started, Trouble};
 use sky_core::share::{Program, Share, ShareKey};
 use sky_core::{Seconds, share};
 
 use super::held::{self, Held, Replica};
+use super::namespaces::Namespaces;
 use crate::{Class, Ensured, MemberError, Tombstone, Withdraw, Withdrawn};
 
 /// Everything on a fake member.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) nodes: Vec<Node>,
-    pub(super) namespaces: BTreeSet<String>,
+    pub(super) namespaces: Namespaces,
+    /// The host that namespaces are told to.
+    pub(super) origin: String,
     pub(super) foreign: BTreeSet<ShareKey>,
     pub(super) held: BTreeMap<ShareKey, Held>,
     instances: u64,
@@ -26,6 +30,7 @@ pub(super) struct State {
     /// Its events lag behind: what changes is told later.
     whispering: bool,
     unsaid: Vec<ShareKey>,
+    unsaid_namespaces: BTreeSet<String>,
     /// Withdrawn shares stay, on their way out, until let go.
     pub(super) lingering: bool,
     /// Replicas of shares that are held back stay on their nodes until let go.
@@ -64,13 +69,17 @@ impl State {
             for key in std::mem::take(&mut self.unsaid) {
                 self.tell(&key);
             }
+            for name in std::mem::take(&mut self.unsaid_namespaces) {
+                self.tell_namespace(&name);
+            }
         }
     }
 
     fn everything(&self) -> MemberEvent {
         let nodes = self.nodes.iter().map(|node| Item::Node(self.node(node)));
         let shares = self.held.iter().map(|(key, held)| Item::Share(held.observe(key)));
-        MemberEvent::Reset(nodes.chain(shares).collect())
+        let namespaces = self.namespaces.of(&self.origin).cloned().map(Item::Namespace);
+        MemberEvent::Reset(nodes.chain(shares).chain(namespaces).collect())
     }
 
     /// The node with what replicas on it take away.
@@ -125,6 +134,44 @@ impl State {
             .retain(|listener| listener.unbounded_send(event.clone()).is_ok());
     }
 
+    /// Tells what the namespace of this name is like now.
+    pub(super) fn tell_namespace(&mut self, name: &str) {
+        if self.silent.is_some() {
+            return;
+        }
+        if self.whispering {
+            self.unsaid_namespaces.insert(name.to_owned());
+            return;
+        }
+        let (mut upserts, mut gone) = (Vec::new(), Vec::new());
+        match self.namespaces.seen(name, &self.origin) {
+            Some(seen) => upserts.push(Item::Namespace(seen)),
+            None => gone.push(ItemKey::Namespace(name.to_owned())),
+        }
+        let event = MemberEvent::Changed { upserts, gone };
+        self.listeners
+            .retain(|listener| listener.unbounded_send(event.clone()).is_ok());
+    }
+
+    /// Makes the namespace as it is wanted.
+    pub(super) fn ensure_namespace(&mut self, namespace: &Namespace) -> Result<Ensured, MemberError> {
+        let name = &namespace.name;
+        let held = self.held.keys().any(|key| key.namespace == *name);
+        let done = self.namespaces.ensure(namespace, held)?;
+        if done != Ensured::Present {
+            let verb = match &namespace.wanted {
+                Wanted::Held { .. } => "hold",
+                Wanted::Needed => "need",
+                Wanted::Idle { .. } => "mark idle",
+                Wanted::Released => "release",
+                Wanted::Gone { .. } => "remove",
+            };
+            self.effects.push(format!("{verb} namespace {name}"));
+            self.tell_namespace(name);
+        }
+        Ok(done)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &ShareKey> {
         self.held.keys()
     }
@@ -166,15 +213,31 @@ impl State {
             return Err(MemberError::new(Class::Throttled, "it was deleted meanwhile"));
         }
         vet(&share)?;
+        self.need_namespace(&key.namespace, &share.stamp.origin)?;
         self.record("create", &share.stamp);
         self.hold(share, None);
         Ok(Ensured::Created)
     }
 
-    /// A new object, and its namespace.
+    /// Creates the namespace of a new object if need be. One that is there is not changed by it.
+    pub(super) fn need_namespace(&mut self, name: &str, origin: &str) -> Result<(), MemberError> {
+        match self.namespaces.get(name) {
+            Some(seen) if seen.deleting => {
+                let words = format!("the namespace {name} is being terminated");
+                Err(MemberError::new(Class::Throttled, words))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.namespaces.need(name, origin)?;
+                self.tell_namespace(name);
+                Ok(())
+            }
+        }
+    }
+
+    /// A new object.
     pub(super) fn hold(&mut self, share: Share, tombstone: Option<Seconds>) {
         let key = share.key.clone();
-        self.namespaces.insert(key.namespace.clone());
         self.instances += 1;
         let mut held = Held::of(share, self.instances);
         held.tombstone = tombstone;
@@ -239,6 +302,7 @@ impl State {
 
     fn bury(&mut self, key: &ShareKey, tombstone: &Tombstone) -> Result<Withdrawn, MemberError> {
         let Some(held) = self.held.get_mut(key) else {
+            self.need_namespace(&key.namespace, &tombstone.stamp.origin)?;
             self.record("bury", &tombstone.stamp);
             self.hold(held::inert(key, tombstone), Some(tombstone.since));
             return Ok(Withdrawn::Going);

@@ -3,11 +3,13 @@
 //! A relist sends no deletion for what vanished meanwhile, so each kind is replaced as a whole when its list is done,
 //! and the answer is then a Reset.
 
+mod namespaces;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event as ApiEvent, Node as ApiNode};
+use k8s_openapi::api::core::v1::{Event as ApiEvent, Namespace as ApiNamespace, Node as ApiNode};
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use sky_core::cluster::Node;
@@ -18,12 +20,14 @@ use sky_core::share::ShareKey;
 use sky_core::workload::Kind as Workload;
 
 use self::kind::Kind;
+use self::namespaces::Namespaces;
 use super::deployment::{self, DeploymentRow};
 use super::node;
 use super::observe::{self, JobRow, Memory, Rest, version};
 use super::past::Past;
 use super::pod::{self, LeanPod, Pod};
 
+mod deployments;
 mod kind;
 
 /// One thing heard from a watch.
@@ -34,6 +38,8 @@ pub(super) enum Heard {
     Deployment(Box<Event<Deployment>>),
     /// A failure to create pods of a Job.
     CreateFailure(Box<Event<ApiEvent>>),
+    /// A namespace of our origin.
+    Namespace(Box<Event<ApiNamespace>>),
 }
 
 /// Pasts of Jobs that are not there that may be kept: pods may be heard of before their Job is, and after.
@@ -53,6 +59,9 @@ pub(super) struct Cache {
     pods: Kind<PodRow>,
     jobs: Kind<(ShareKey, JobRow)>,
     deployments: Kind<(ShareKey, DeploymentRow)>,
+    namespaces: Namespaces,
+    /// Nothing but namespaces is listened to.
+    namespaces_only: bool,
     used: HashMap<String, (Resources, i64)>,
     share_pods: HashMap<ShareKey, BTreeSet<String>>,
     /// By the Job's uid.
@@ -68,6 +77,14 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// One that hears of namespaces and of nothing else.
+    pub(super) fn of_namespaces() -> Self {
+        Self {
+            namespaces_only: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes in one thing heard. What changed by it is collected until `drain`.
     pub(super) fn hear(&mut self, heard: Heard) {
         match heard {
@@ -75,6 +92,7 @@ impl Cache {
             Heard::Pod(event) => self.hear_pod(*event),
             Heard::Job(event) => self.hear_job(*event),
             Heard::Deployment(event) => self.hear_deployment(*event),
+            Heard::Namespace(event) => self.reset |= self.namespaces.hear(*event),
             Heard::CreateFailure(event) => {
                 if let Event::Apply(event) | Event::InitApply(event) = *event {
                     self.hear_failure(&event);
@@ -90,6 +108,7 @@ impl Cache {
         self.pods.await_list();
         self.jobs.await_list();
         self.deployments.await_list();
+        self.namespaces.await_list();
         self.create_failures.clear();
         self.pasts.values_mut().for_each(Past::lose_sight);
         self.touched_nodes.clear();
@@ -98,12 +117,14 @@ impl Cache {
 
     /// What changed since the last call, once everything has been listed.
     pub(super) fn drain(&mut self) -> Option<MemberEvent> {
-        if !(self.nodes.synced && self.pods.synced && self.jobs.synced && self.deployments.synced) {
+        let work = self.nodes.synced && self.pods.synced && self.jobs.synced && self.deployments.synced;
+        if !(self.namespaces.is_synced() && (work || self.namespaces_only)) {
             return None;
         }
         self.touch_what_caught_up();
         let nodes = std::mem::take(&mut self.touched_nodes);
         let shares = std::mem::take(&mut self.touched_shares);
+        let (mut upserts, mut gone) = self.namespaces.drain();
         if std::mem::take(&mut self.reset) {
             for key in self
                 .jobs
@@ -130,9 +151,9 @@ impl Cache {
                 .present
                 .values()
                 .map(|(key, row)| Item::Share(deployment::observe(key, row, self.pods_of(key))));
-            return Some(MemberEvent::Reset(nodes.chain(shares).chain(deployed).collect()));
+            let items = nodes.chain(shares).chain(deployed).chain(self.namespaces.items());
+            return Some(MemberEvent::Reset(items.collect()));
         }
-        let (mut upserts, mut gone) = (Vec::new(), Vec::new());
         for name in nodes {
             match self.node(&name) {
                 Some(node) => upserts.push(Item::Node(node)),
@@ -270,31 +291,6 @@ impl Cache {
                     take_in(&mut self.pasts, job);
                 }
             }
-        }
-    }
-
-    fn hear_deployment(&mut self, event: Event<Deployment>) {
-        let key =
-            |object: &Deployment| share_key(Workload::SkyDeployment, object.namespace(), object.name_any());
-        let row = |object: &Deployment| deployment::trim(object).map(|row| (key(object), row));
-        match event {
-            Event::Apply(object) => {
-                let Some((key, row)) = row(&object) else { return };
-                self.touched_shares.insert(key.clone());
-                self.deployments.present.insert(job_id(&key), (key, row));
-            }
-            Event::Delete(object) => {
-                let key = key(&object);
-                self.deployments.present.remove(&job_id(&key));
-                self.touched_shares.insert(key);
-            }
-            Event::Init => self.deployments.listing = Some(HashMap::new()),
-            Event::InitApply(object) => {
-                if let Some((key, row)) = row(&object) {
-                    self.deployments.list(job_id(&key), (key, row));
-                }
-            }
-            Event::InitDone => self.reset |= self.deployments.replace(),
         }
     }
 

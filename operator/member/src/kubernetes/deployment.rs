@@ -10,11 +10,11 @@ use sky_core::observation::{Counts, Observation, Rollout, Started, Trouble};
 use sky_core::ranks::Ranks;
 use sky_core::share::{Share, ShareKey, Stamp};
 
-use super::dispatch::{TRIES, ensure_namespace};
+use super::dispatch::TRIES;
 use super::errors::classify;
 use super::observe::say;
 use super::pod::{Phase, Pod};
-use super::{object, stamp};
+use super::{namespace, object, stamp};
 use crate::{Class, Ensured, MemberError, Scale, Withdrawn};
 
 /// Who owns the fields that we apply.
@@ -51,7 +51,7 @@ async fn apply(client: &Client, share: &Share) -> Result<Option<Ensured>, Member
         && status.code == 404
         && status.message.contains("namespaces")
     {
-        ensure_namespace(client, &share.key.namespace).await?;
+        namespace::supply(client, &share.stamp.origin, &share.key.namespace).await?;
         applied = api.patch(name, &params, &Patch::Apply(&wanted)).await;
     }
     answer(applied)

@@ -2,14 +2,13 @@
 //! away, by the same fenced changes.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use sky_core::share::Share;
+use sky_core::share::{Share, ShareKey};
 
 use super::errors::classify;
-use super::{object, stamp};
+use super::{namespace, object, stamp};
 use crate::{Class, Ensured, MemberError};
 
 /// How often a change is tried that others get in the way of.
@@ -17,26 +16,31 @@ pub(super) const TRIES: u32 = 5;
 
 /// Creates the Job of `share`, or finds it, or changes whether it is suspended.
 pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
-    if !share.known && create(client, &share.key.namespace, object::job(share)).await? {
+    if !share.known && create(client, &share.key, &share.stamp.origin, object::job(share)).await? {
         return Ok(Ensured::Created);
     }
     let jobs: Api<Job> = Api::namespaced(client.clone(), &share.key.namespace);
     adjust(&jobs, share).await
 }
 
-/// Creates a Job, with its namespace if need be. False: something has the name.
-pub(super) async fn create(client: &Client, namespace: &str, job: Value) -> Result<bool, MemberError> {
+/// Creates a Job, with its namespace if need be, for the host of `origin`. False: something has the name.
+pub(super) async fn create(
+    client: &Client,
+    key: &ShareKey,
+    origin: &str,
+    job: Value,
+) -> Result<bool, MemberError> {
     let job: Job = serde_json::from_value(job).map_err(|error| {
         let words = format!("the template is no pod template: {error}");
         MemberError::new(Class::Rejected, words)
     })?;
-    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &key.namespace);
     let mut created = jobs.create(&PostParams::default(), &job).await;
     if let Err(kube::Error::Api(status)) = &created
         && status.code == 404
         && status.message.contains("namespaces")
     {
-        ensure_namespace(client, namespace).await?;
+        namespace::supply(client, origin, &key.namespace).await?;
         created = jobs.create(&PostParams::default(), &job).await;
     }
     match created {
@@ -108,20 +112,6 @@ pub(super) fn taken(object: &str) -> MemberError {
 pub(super) fn changed(object: &str) -> MemberError {
     let words = format!("the Job {object} was changed or deleted meanwhile");
     MemberError::new(Class::Throttled, words)
-}
-
-/// Creates the namespace unless it is there.
-pub(super) async fn ensure_namespace(client: &Client, name: &str) -> Result<Ensured, MemberError> {
-    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))
-        .map_err(|error| MemberError::new(Class::Rejected, error.to_string()))?;
-    match Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await
-    {
-        Ok(_) => Ok(Ensured::Created),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Ensured::Present),
-        Err(error) => Err(classify(&error)),
-    }
 }
 
 #[cfg(test)]

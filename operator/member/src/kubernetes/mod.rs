@@ -1,14 +1,17 @@
 //! A Kubernetes member: a SkyJob share is one Indexed Job, a SkyDeployment share one Deployment, observed by watches.
 //!
 //! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `deployment`
-//! does all this for Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe` reads a share out of it.
+//! does all this for Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe`
+//! reads a share out of it. `namespace` makes and removes namespaces, `contents` says whether one is empty.
 
 mod cache;
+mod contents;
 mod deployment;
 mod dispatch;
 mod errors;
 pub mod kubeconfig;
 mod logs;
+mod namespace;
 mod node;
 mod object;
 mod observe;
@@ -42,6 +45,7 @@ pub struct Kubernetes {
     expected: Option<String>,
     client: Client,
     calls: Arc<Semaphore>,
+    scope: watch::Scope,
 }
 
 impl std::fmt::Debug for Kubernetes {
@@ -64,6 +68,16 @@ impl Kubernetes {
             expected,
             client,
             calls,
+            scope: watch::Scope::All,
+        }
+    }
+
+    /// The host itself, where namespaces are made as on members. Nothing else is listened to there.
+    #[must_use]
+    pub fn host(origin: &str, client: Client) -> Self {
+        Self {
+            scope: watch::Scope::Namespaces,
+            ..Self::new("host", origin, None, client)
         }
     }
 
@@ -101,7 +115,7 @@ impl Member for Kubernetes {
                     Kind::SkyDeployment => deployment::ensure(&self.client, &share).await,
                 },
                 Desired::Replicas(scale) => deployment::scale(&self.client, &scale).await,
-                Desired::Namespace(name) => dispatch::ensure_namespace(&self.client, &name).await,
+                Desired::Namespace(wanted) => namespace::ensure(&self.client, &wanted).await,
             }
         })
         .await
@@ -118,7 +132,8 @@ impl Member for Kubernetes {
     }
 
     fn events(&self) -> BoxStream<'static, MemberEvent> {
-        watch::events(self.client.clone(), self.origin.clone(), self.expected.clone())
+        let (client, origin) = (self.client.clone(), self.origin.clone());
+        watch::events(client, origin, self.expected.clone(), self.scope)
     }
 
     async fn logs(

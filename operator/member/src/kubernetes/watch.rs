@@ -1,4 +1,5 @@
-//! Listens to a Kubernetes member: watches of nodes, pods, our Jobs and Deployments, and failures to create pods, and a heartbeat.
+//! Listens to a Kubernetes member: watches of nodes, pods, our Jobs and Deployments, failures to create pods, our
+//! namespaces, and a heartbeat. Of the host only namespaces are listened to.
 //!
 //! A watch on a dead connection is silent, not failing; the heartbeat finds that out. After a silence everything is
 //! listed anew, so that what vanished meanwhile is noticed.
@@ -84,13 +85,18 @@ pub(super) fn events(
     client: Client,
     origin: String,
     expected: Option<String>,
+    scope: Scope,
 ) -> BoxStream<'static, MemberEvent> {
     let ear = Ear {
         client,
         origin,
         expected,
+        scope,
         said_lost: None,
-        cache: Cache::default(),
+        cache: match scope {
+            Scope::All => Cache::default(),
+            Scope::Namespaces => Cache::of_namespaces(),
+        },
         state: State::Silent {
             retry: Instant::now(),
         },
@@ -102,9 +108,19 @@ pub(super) fn events(
     .boxed()
 }
 
+/// What is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All that a member tells.
+    All,
+    /// Namespaces of our origin.
+    Namespaces,
+}
+
 struct Ear {
     client: Client,
     origin: String,
+    scope: Scope,
     /// Identity of the cluster that this is to be.
     expected: Option<String>,
     /// The reason that was last given for a silence that still lasts.
@@ -174,7 +190,7 @@ impl Ear {
         recognise(&self.client, self.expected.as_deref()).await?;
         self.cache.await_lists();
         let listening = Listening {
-            streams: streams(&self.client, &self.origin).ready_chunks(BATCH),
+            streams: streams(&self.client, &self.origin, self.scope).ready_chunks(BATCH),
             heartbeat: heartbeat(&self.client),
             missed: 0,
             failed_lists: 0,
@@ -262,8 +278,19 @@ fn heartbeat(client: &Client) -> BoxFuture<'static, Result<(), MemberError>> {
     .boxed()
 }
 
-fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>> {
+fn streams(
+    client: &Client,
+    origin: &str,
+    scope: Scope,
+) -> SelectAll<BoxStream<'static, Result<Heard, watcher::Error>>> {
     let ours = watcher::Config::default().labels(&format!("{}={origin}", marks::ORIGIN));
+    let namespaces = mapped(
+        watcher(Api::<Namespace>::all(client.clone()), ours.clone()),
+        |event| Heard::Namespace(Box::new(event)),
+    );
+    if scope == Scope::Namespaces {
+        return stream::select_all([namespaces]);
+    }
     let failures = watcher::Config::default().fields("involvedObject.kind=Job,reason=FailedCreate");
     let pods: Api<LeanPod> = Api::all_with(client.clone(), &ApiResource::erase::<ApiPod>(&()));
     let heard = |stream: BoxStream<'static, Result<Heard, watcher::Error>>| stream;
@@ -272,6 +299,7 @@ fn streams(client: &Client, origin: &str) -> SelectAll<BoxStream<'static, Result
     let failures = failures
         .filter_map(|event| async { event.ok().map(|event| Ok(Heard::CreateFailure(Box::new(event)))) });
     stream::select_all([
+        namespaces,
         heard(mapped(
             watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()),
             |event| Heard::Node(Box::new(event)),

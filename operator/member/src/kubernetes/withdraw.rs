@@ -130,7 +130,14 @@ async fn bury(
 ) -> Result<Withdrawn, MemberError> {
     for _ in 0..TRIES {
         let Some(present) = look(jobs, key).await? else {
-            if create(client, &key.namespace, object::tombstone(key, tombstone)).await? {
+            if create(
+                client,
+                key,
+                &tombstone.stamp.origin,
+                object::tombstone(key, tombstone),
+            )
+            .await?
+            {
                 return Ok(Withdrawn::Going);
             }
             continue;

@@ -103,9 +103,27 @@ p      *         c1,c2     my_app=testing   <unknown>
     let deployment = json!({"apiVersion": "skymanager.io/v1alpha1", "kind": "SkyDeployment", "metadata": {"name": "d"},
         "spec": {"replicas": 3}, "status": {"readyReplicas": 1, "summary": "c1:3"}});
     assert!(rendered(Kind::Deployment, &[deployment], false, false).contains("1/3     c1:3"));
+}
+
+#[test]
+fn namespaces_show_where_they_are_and_what_is_still_to_happen() {
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": format!("{reason} words"),
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let status = json!({
+        "conditions": [condition("Ready", "True", "InPlace"), condition("Reconciling", "True", "Leaving")],
+        "clusters": [{"cluster": "c1", "state": "Created"}, {"cluster": "c2", "state": "Leaving"}], "summary": "c1",
+    });
     let namespace = json!({"apiVersion": "skymanager.io/v1alpha1", "kind": "SkyNamespace", "metadata": {"name": "n"},
-        "spec": {}, "status": {"clusters": ["c1"]}});
-    assert!(rendered(Kind::Namespace, &[namespace], true, false).contains("Unknown   c1"));
+        "spec": {}, "status": status});
+    assert_eq!(
+        rendered(Kind::Namespace, &[namespace], true, false),
+        "\
+NAME   READY   CLUSTERS   REASON    AGE         ELSEWHERE    MESSAGE
+n      True    c1         Leaving   <unknown>   c2:Leaving   Leaving words
+"
+    );
 }
 
 #[test]

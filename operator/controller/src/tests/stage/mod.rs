@@ -4,13 +4,14 @@
 //! A killed operator is started anew on the same host and members, with nothing in its memory.
 
 pub(crate) mod host;
+mod namespaces;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{self, ObjectRef};
@@ -27,10 +28,13 @@ use tokio_util::sync::CancellationToken;
 use crate::calls::Calls;
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
+use crate::namespace;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
+use crate::stores::Workloads;
 use crate::{deployment, job};
 use host::Host;
+use namespaces::{Known, SeenTo};
 
 pub(crate) const ORIGIN: &str = "origin";
 
@@ -131,6 +135,8 @@ struct Operator {
     deployment_trigger: UnboundedSender<Result<Guarded<SkyDeployment>, watcher::Error>>,
     clusters: Shown<SkyCluster>,
     policies: Shown<FilterPolicy>,
+    namespaces: Shown<SkyNamespace>,
+    seen_to: SeenTo,
     trigger: UnboundedSender<Result<Guarded<SkyJob>, watcher::Error>>,
     parts: Vec<JoinHandle<()>>,
     /// The host's version at the last look, and what was held back.
@@ -148,19 +154,24 @@ impl Operator {
         }
         let clusters = self.clusters.take_in(host.all("SkyCluster"));
         let policies = self.policies.take_in(host.all("FilterPolicy"));
-        if !clusters.is_empty() || !policies.is_empty() {
+        let namespaces = self.namespaces.take_in(host.all("SkyNamespace"));
+        if !clusters.is_empty() {
+            self.fleet.stir_namespaces();
+        }
+        if !clusters.is_empty() || !policies.is_empty() || !namespaces.is_empty() {
             self.rules.changed();
             let all = jobs.iter().map(|job| (Kind::SkyJob, job));
             let all = all.chain(deployments.iter().map(|one| (Kind::SkyDeployment, one)));
             for (kind, object) in all {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
                 self.calls.call(&WorkloadRef {
                     kind,
-                    namespace: "default".into(),
-                    name,
+                    namespace: text("namespace"),
+                    name: text("name"),
                 });
             }
         }
+        self.seen_to.look(host);
         if !held_back.contains(&Cache::Reconciler) {
             for job in self.reconciled.take_in(jobs) {
                 self.trigger.unbounded_send(Ok(job)).expect("a controller");
@@ -184,6 +195,8 @@ impl Drop for Operator {
 pub(crate) struct Stage {
     pub(crate) host: Host,
     members: BTreeMap<String, Fake>,
+    /// The host's own namespaces.
+    namespaces: Fake,
     held_back: Vec<Cache>,
     operator: Option<Operator>,
 }
@@ -204,6 +217,7 @@ impl Stage {
         let mut stage = Self {
             host,
             members: fakes,
+            namespaces: Fake::new(namespace::HOST, ORIGIN, Vec::new()),
             held_back: Vec::new(),
             operator: None,
         };
@@ -217,6 +231,20 @@ impl Stage {
         &self.members[name]
     }
 
+    /// The namespaces of the host itself.
+    pub(crate) fn host_namespaces(&self) -> &Fake {
+        &self.namespaces
+    }
+
+    /// Applies a SkyNamespace.
+    pub(crate) fn apply_namespace(&self, name: &str, spec: Value) {
+        self.host.create(json!({
+            "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyNamespace", "spec": spec,
+            "metadata": {"name": name, "uid": format!("uid-of-namespace-{name}")},
+            "status": {"observedGeneration": -1},
+        }));
+    }
+
     /// What the operator knows of its members.
     pub(crate) fn fleet(&self) -> &Fleet {
         &self.operator.as_ref().expect("an operator").fleet
@@ -224,20 +252,25 @@ impl Stage {
 
     /// Applies a SkyJob in namespace default, older ones first by the order of calls.
     pub(crate) fn apply(&self, name: &str, spec: Value) {
-        self.apply_as("SkyJob", name, spec);
+        self.apply_in("default", name, spec);
+    }
+
+    /// Applies a SkyJob in a namespace.
+    pub(crate) fn apply_in(&self, namespace: &str, name: &str, spec: Value) {
+        self.apply_as("SkyJob", namespace, name, spec);
     }
 
     /// Applies a SkyDeployment in namespace default, older ones first by the order of calls.
     pub(crate) fn deploy(&self, name: &str, spec: Value) {
-        self.apply_as("SkyDeployment", name, spec);
+        self.apply_as("SkyDeployment", "default", name, spec);
     }
 
-    fn apply_as(&self, kind: &str, name: &str, spec: Value) {
+    fn apply_as(&self, kind: &str, namespace: &str, name: &str, spec: Value) {
         let second = self.host.all("SkyJob").len() + self.host.all("SkyDeployment").len();
         self.host.create(json!({
             "apiVersion": "skymanager.io/v1alpha1", "kind": kind, "spec": spec,
             "metadata": {
-                "name": name, "namespace": "default", "uid": format!("uid-{name}"),
+                "name": name, "namespace": namespace, "uid": format!("uid-{name}"),
                 "creationTimestamp": format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60),
             },
             "status": {"observedGeneration": -1},
@@ -370,36 +403,16 @@ impl Stage {
         }
     }
 
-    /// Starts an operator that remembers nothing.
-    pub(crate) fn start(&mut self) {
-        let stop = CancellationToken::new();
-        let (stirs, stirred) = mpsc::unbounded_channel();
-        let fleet = Fleet::new(stirs, stop.clone());
-        let board = Arc::new(Board::default());
-        let (reconciler_jobs, mut reconciled) = Shown::<SkyJob>::new();
-        let (jobs, scheduled) = Shown::of(&self.host, "SkyJob");
-        let (clusters, shown_clusters) = Shown::of(&self.host, "SkyCluster");
-        let (policies, shown_policies) = Shown::of(&self.host, "FilterPolicy");
-        let (reconciler_deployments, mut reconciled_deployments) = Shown::<SkyDeployment>::new();
-        let (deployments, scheduled_deployments) = Shown::of(&self.host, "SkyDeployment");
-        let (trigger, triggered) = unbounded();
-        let (deployment_trigger, deployment_triggered) = unbounded();
-        for one in reconciled_deployments.take_in(self.host.all("SkyDeployment")) {
-            let sent = deployment_trigger.unbounded_send(Ok(one));
-            sent.expect("a controller");
-        }
-        for job in reconciled.take_in(self.host.all("SkyJob")) {
-            trigger.unbounded_send(Ok(job)).expect("a controller");
-        }
-        self.seat_members(&fleet);
-        let defaults = LiveDefaults::new(Configured::fixed(), "ubuntu:latest".into());
-        let (namespaces, _) = Shown::<SkyNamespace>::new();
-        let rules = Rules::new(clusters, policies, namespaces);
-        let sources = Sources::new(jobs, deployments, rules.clone(), fleet.clone(), defaults.clone());
-        let (calls, called) = Calls::new();
-        let looks = calls.clone();
+    /// What the reconcilers of both kinds of workload read and write.
+    fn contexts(
+        &self,
+        fleet: &Arc<Fleet>,
+        board: &Arc<Board>,
+        rules: &Arc<Rules>,
+        defaults: &LiveDefaults,
+    ) -> (job::Context, deployment::Context) {
         let (client, origin) = (self.host.client(), ORIGIN.to_owned());
-        let deployment_context = deployment::Context::new(
+        let deployments = deployment::Context::new(
             client.clone(),
             fleet.clone(),
             board.clone(),
@@ -407,16 +420,51 @@ impl Stage {
             origin.clone(),
             defaults.clone(),
         );
-        let context = job::Context::new(
+        let jobs = job::Context::new(
             client,
             fleet.clone(),
             board.clone(),
             rules.clone(),
             origin,
-            defaults,
+            defaults.clone(),
         );
-        let parts = vec![
-            tokio::spawn(forward(stirred, calls.clone(), board.clone())),
+        (jobs, deployments)
+    }
+
+    /// Starts an operator that remembers nothing.
+    pub(crate) fn start(&mut self) {
+        let stop = CancellationToken::new();
+        let (stirs, stirred) = mpsc::unbounded_channel();
+        let fleet = Fleet::new(stirs, stop.clone());
+        let board = Arc::new(Board::default());
+        let (jobs, scheduled) = Shown::of(&self.host, "SkyJob");
+        let (clusters, shown_clusters) = Shown::of(&self.host, "SkyCluster");
+        let (policies, shown_policies) = Shown::of(&self.host, "FilterPolicy");
+        let (deployments, scheduled_deployments) = Shown::of(&self.host, "SkyDeployment");
+        let (reconciler_jobs, reconciled, (trigger, triggered)) = watched::<SkyJob>(&self.host, "SkyJob");
+        let (reconciler_deployments, reconciled_deployments, (deployment_trigger, deployment_triggered)) =
+            watched::<SkyDeployment>(&self.host, "SkyDeployment");
+        self.seat_members(&fleet);
+        let defaults = LiveDefaults::new(Configured::fixed(), "ubuntu:latest".into());
+        let (namespaces, shown_namespaces) = Shown::of(&self.host, "SkyNamespace");
+        let rules = Rules::new(clusters, policies, namespaces.clone());
+        let known = Known {
+            fleet: fleet.clone(),
+            rules: rules.clone(),
+            workloads: Workloads {
+                jobs: jobs.clone(),
+                deployments: deployments.clone(),
+            },
+            namespaces,
+        };
+        let (seen_to, looks_at, owned, mut parts) = SeenTo::start(&self.host, &self.namespaces, known, &stop);
+        let sources = Sources::new(jobs, deployments, rules.clone(), fleet.clone(), defaults.clone());
+        let (calls, called) = Calls::new();
+        let looks = calls.clone();
+        let (context, deployment_context) = self.contexts(&fleet, &board, &rules, &defaults);
+        parts.extend([
+            tokio::spawn(forward(stirred, calls.clone(), looks_at.clone(), board.clone())),
+            tokio::spawn(forward(owned, calls.clone(), looks_at, board.clone())),
             tokio::spawn(scheduler::run(board.clone(), sources, calls, stop)),
             tokio::spawn(control(triggered, reconciler_jobs, called.jobs, context)),
             tokio::spawn(control_deployments(
@@ -425,7 +473,7 @@ impl Stage {
                 called.deployments,
                 deployment_context,
             )),
-        ];
+        ]);
         self.operator = Some(Operator {
             fleet,
             board,
@@ -438,6 +486,8 @@ impl Stage {
             deployment_trigger,
             clusters: shown_clusters,
             policies: shown_policies,
+            namespaces: shown_namespaces,
+            seen_to,
             trigger,
             parts,
             looked: None,
@@ -445,12 +495,38 @@ impl Stage {
     }
 }
 
+/// What comes of a watch: an item of a stream that a controller reads.
+type Watched<K> = Result<Guarded<K>, watcher::Error>;
+
+/// Both ends of what triggers a controller.
+type Trigger<K> = (UnboundedSender<Watched<K>>, UnboundedReceiver<Watched<K>>);
+
+/// A reconciler's cache of this kind, and the trigger that has it look: all that is there is triggered at once.
+fn watched<K>(host: &Host, kind: &str) -> (reflector::Store<Guarded<K>>, Shown<K>, Trigger<K>)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+{
+    let (store, mut shown) = Shown::new();
+    let (trigger, triggered) = unbounded();
+    for object in shown.take_in(host.all(kind)) {
+        assert!(trigger.unbounded_send(Ok(object)).is_ok(), "a controller");
+    }
+    (store, shown, (trigger, triggered))
+}
+
 /// Passes on what members say, as the operator's wiring does.
-async fn forward(mut stirs: mpsc::UnboundedReceiver<Stir>, calls: Calls, board: Arc<Board>) {
+async fn forward(
+    mut stirs: mpsc::UnboundedReceiver<Stir>,
+    calls: Calls,
+    namespaces: namespace::Calls,
+    board: Arc<Board>,
+) {
     while let Some(stir) = stirs.recv().await {
         match stir {
             Stir::Workload(workload) => calls.call(&workload),
             Stir::Cluster(_) => board.wake(),
+            Stir::Namespace(name) => namespaces.look_at(&name),
+            Stir::Namespaces => namespaces.look_at_all(),
         }
     }
 }

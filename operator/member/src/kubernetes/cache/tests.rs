@@ -23,6 +23,19 @@ fn pod(name: &str, node: Option<&str>, phase: &str, share: Option<&str>) -> Lean
     serde_json::from_value(pod).expect("a Pod")
 }
 
+fn namespace(name: &str, annotations: Value) -> ApiNamespace {
+    let metadata = json!({"name": name, "labels": {"skymanager.io/origin": "o"}, "annotations": annotations});
+    serde_json::from_value(json!({"metadata": metadata})).expect("a Namespace")
+}
+
+fn list_namespaces(cache: &mut Cache, all: Vec<ApiNamespace>) {
+    cache.hear(Heard::Namespace(Box::new(Event::Init)));
+    for each in all {
+        cache.hear(Heard::Namespace(Box::new(Event::InitApply(each))));
+    }
+    cache.hear(Heard::Namespace(Box::new(Event::InitDone)));
+}
+
 fn synced(pods: Vec<LeanPod>) -> Cache {
     let mut cache = Cache::default();
     cache.hear(Heard::Node(Box::new(Event::Init)));
@@ -31,6 +44,7 @@ fn synced(pods: Vec<LeanPod>) -> Cache {
     cache.hear(Heard::Job(Box::new(Event::Init)));
     cache.hear(Heard::Job(Box::new(Event::InitDone)));
     cache.list_no_deployments();
+    list_namespaces(&mut cache, vec![]);
     assert_eq!(cache.drain(), None, "pods are not listed yet");
     cache.hear(Heard::Pod(Box::new(Event::Init)));
     pods.into_iter()
@@ -46,7 +60,7 @@ fn free_cpu(event: Option<MemberEvent>) -> Option<i64> {
     };
     items.into_iter().find_map(|item| match item {
         Item::Node(node) => Some(node.free.cpu),
-        Item::Share(_) => None,
+        Item::Share(_) | Item::Namespace(_) => None,
     })
 }
 
@@ -185,7 +199,7 @@ impl Cache {
         };
         let share = items.into_iter().find_map(|item| match item {
             Item::Share(share) => Some(share),
-            Item::Node(_) => None,
+            Item::Node(_) | Item::Namespace(_) => None,
         });
         share.expect("the share")
     }
@@ -314,6 +328,7 @@ fn a_replica_that_vanished_in_a_silence_leaves_it_unknown() {
     cache.list_jobs(vec![job(true, 2, held())]);
     cache.hear(Heard::Node(Box::new(Event::Init)));
     cache.hear(Heard::Node(Box::new(Event::InitDone)));
+    list_namespaces(&mut cache, vec![]);
     assert_eq!(cache.seen().started, Started::Unknown);
 }
 
@@ -327,6 +342,7 @@ fn replicas_may_have_come_and_gone_in_a_silence_in_which_the_job_was_suspended()
     cache.list_jobs(vec![job(true, 2, held())]);
     cache.hear(Heard::Node(Box::new(Event::Init)));
     cache.hear(Heard::Node(Box::new(Event::InitDone)));
+    list_namespaces(&mut cache, vec![]);
     assert_eq!(cache.seen().started, Started::Unknown);
 }
 
@@ -447,4 +463,41 @@ fn what_was_counted_before_a_relist_and_is_not_listed_leaves_it_unknown() {
     cache.hear_of_job(Event::Apply(at("40", job(true, 2, held()))));
     let seen = cache.seen();
     assert_eq!((seen.active, seen.started), (0, Started::Unknown));
+}
+
+#[test]
+fn namespaces_are_told_of_with_what_was_marked_on_them() {
+    let mut cache = Cache::of_namespaces();
+    assert_eq!(cache.drain(), None, "not listed yet");
+    list_namespaces(&mut cache, vec![namespace("adopted", json!({}))]);
+    let Some(MemberEvent::Reset(items)) = cache.drain() else {
+        panic!("no Reset");
+    };
+    assert!(matches!(&items[..], [Item::Namespace(seen)] if seen.name == "adopted" && !seen.created));
+    let marked = json!({"skymanager.io/created-by": "o", "skymanager.io/idle-since": "7"});
+    cache.hear(Heard::Namespace(Box::new(Event::Apply(namespace(
+        "made", marked,
+    )))));
+    let another = json!({"skymanager.io/created-by": "p", "skymanager.io/idle-since": "soon"});
+    cache.hear(Heard::Namespace(Box::new(Event::Apply(namespace(
+        "theirs", another,
+    )))));
+    cache.hear(Heard::Namespace(Box::new(Event::Delete(namespace(
+        "adopted",
+        json!({}),
+    )))));
+    let Some(MemberEvent::Changed { upserts, gone }) = cache.drain() else {
+        panic!("no change");
+    };
+    let told: Vec<_> = upserts
+        .iter()
+        .filter_map(|item| match item {
+            Item::Namespace(seen) => Some((seen.name.as_str(), seen.created, seen.idle_since)),
+            _ => None,
+        })
+        .collect();
+    // A mark that cannot be read never grows old.
+    assert_eq!(told, [("made", true, Some(7)), ("theirs", false, Some(i64::MAX))]);
+    assert_eq!(gone, [ItemKey::Namespace("adopted".into())]);
+    assert_eq!(cache.drain(), None);
 }
