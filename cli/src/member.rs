@@ -36,7 +36,7 @@ pub async fn pods(
     let name = cluster.name_any();
     anyhow::ensure!(
         cluster.spec.manager == Manager::Kubernetes,
-        "cluster {name} is a Slurm cluster, whose logs cannot be read yet"
+        "cluster {name} is a Slurm cluster: it has no pods"
     );
     let mut tried = Vec::new();
     let server = cluster.annotations().get(SERVER_ANNOTATION);

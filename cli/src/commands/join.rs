@@ -5,6 +5,7 @@ pub mod account;
 mod contexts;
 mod ready;
 pub mod register;
+pub mod slurm;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,8 @@ const ONE: Duration = Duration::from_secs(60);
 /// run commands in pods. On the host, join writes the Secret member-NAME with a kubeconfig for that account, and the
 /// SkyCluster NAME. Join again at any time: it mends what is missing and renews the token.
 ///
+/// A Slurm cluster is joined by --slurm URL --user USER and its user's token; docs/slurm.md says what it needs.
+///
 /// With --all-contexts every context of the kubeconfig becomes a member, but those of the host itself. Context names
 /// are made into cluster names: lower case, everything but letters, digits and `-` becomes `-`.
 #[derive(clap::Args, Debug)]
@@ -47,13 +50,15 @@ pub struct Args {
     #[arg(
         long,
         value_name = "CONTEXT",
-        required_unless_present = "all_contexts",
+        required_unless_present_any = ["all_contexts", "slurm"],
         conflicts_with = "all_contexts"
     )]
     from_context: Option<String>,
     /// Join every context except the host's
     #[arg(long)]
     all_contexts: bool,
+    #[command(flatten)]
+    slurm: slurm::Slurm,
     #[command(flatten)]
     options: Options,
 }
@@ -94,6 +99,9 @@ struct Wanted<'a> {
 /// # Errors
 /// When the host cannot be used, or any cluster was not joined.
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    if let (Some(name), Some(endpoint)) = (&args.name, &args.slurm.slurm) {
+        return slurm::run(global, (name, endpoint), &args.slurm, &args.options).await;
+    }
     match (&args.name, &args.from_context) {
         (Some(name), Some(context)) => one(global, name, context, &args.options).await,
         _ => all(global, &args.options).await,

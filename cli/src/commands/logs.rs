@@ -1,6 +1,7 @@
 //! `kubectl sky logs`: what the replicas of a job wrote, wherever they ran. Steps: the job → its shares and ranks →
 //! the members' pods → their logs.
 
+mod files;
 mod select;
 mod stream;
 
@@ -62,19 +63,25 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let host = client::host(global, Patience::Calls).await?;
     let job = placed_job(&host, &name, &args).await?;
     let replicas = wanted(&job, &args)?;
-    let (sources, unreachable) = sources(&host, &job, &replicas, &args).await?;
     let options = stream::Options {
         follow: args.follow,
         tail: args.tail,
         container: args.container.clone(),
         prefix: args.prefix || replicas.len() > 1,
     };
+    let (printed, replicas) = from_files(&host, replicas, &options).await?;
+    if replicas.is_empty() {
+        anyhow::ensure!(printed > 0, "no replica of job {name} has logs");
+        return Ok(());
+    }
+    let (sources, unreachable) = sources(&host, &job, &replicas, &args).await?;
     let missing = if args.follow {
         stream::follow(sources, &options).await?
     } else {
         stream::print(sources, &options).await?
     };
-    anyhow::ensure!(missing < replicas.len(), "no replica of job {name} has logs");
+    let any = printed > 0 || missing < replicas.len();
+    anyhow::ensure!(any, "no replica of job {name} has logs");
     anyhow::ensure!(
         unreachable == 0,
         "the logs of {unreachable} clusters of job {name} are missing"
@@ -142,6 +149,41 @@ fn wanted(job: &SkyJob, args: &Args) -> anyhow::Result<Vec<Replica>> {
         ),
     }
     Ok(replicas)
+}
+
+/// Prints what replicas on Slurm clusters wrote; how many that were, and the replicas elsewhere.
+async fn from_files(
+    host: &Host,
+    replicas: Vec<Replica>,
+    options: &stream::Options,
+) -> anyhow::Result<(usize, Vec<Replica>)> {
+    let names: BTreeSet<String> = replicas.iter().map(|replica| replica.cluster.clone()).collect();
+    let clusters: Api<SkyCluster> = Api::all(host.connection.client.clone());
+    let mut left = replicas;
+    let (mut printed, mut failures) = (0, Vec::new());
+    for name in names {
+        // One that cannot be read is told of with the others, which have pods.
+        let Ok(cluster) = clusters.get(&name).await else {
+            continue;
+        };
+        if !files::concerns(&cluster) {
+            continue;
+        }
+        let (there, elsewhere): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|replica| replica.cluster == name);
+        left = elsewhere;
+        match files::print(&cluster, &there.iter().collect::<Vec<_>>(), options) {
+            Ok(read) => printed += read,
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    if left.is_empty() && printed == 0 && !failures.is_empty() {
+        anyhow::bail!("{}", failures.join("; "));
+    }
+    for failure in &failures {
+        output::note(&format!("warning: {failure}"));
+    }
+    Ok((printed, left))
 }
 
 /// Where each replica's log comes from, and how many members cannot be reached; such a one takes only its own

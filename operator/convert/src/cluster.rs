@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use sky_core::cluster::{Cluster, Effect, Health, Manager, Node, Taint};
+use sky_core::cluster::{Cluster, Effect, Health, Images, Manager, Node, SlurmRoom, Taint};
 use sky_core::resources::{CPU, MEMORY, Resources};
 use sky_crds::SkyCluster;
-use sky_crds::cluster::{Manager as ApiManager, NodeShape, NodeTaint, SkyClusterStatus};
+use sky_crds::cluster::{
+    ContainerRuntime, Manager as ApiManager, NodeShape, NodeTaint, SkyClusterStatus, SlurmAccess,
+};
 use sky_crds::names;
 
 /// Shapes that a status holds at most.
@@ -23,6 +25,9 @@ pub(crate) const SHAPE_LABELS: [&str; 4] = [
 
 /// Seconds of silence after which a cluster is lost, unless it says otherwise.
 pub const LOST_AFTER: i64 = 300;
+
+/// Replicas that an array of a Slurm cluster may have unless it says otherwise: Slurm's own MaxArraySize.
+pub const MAX_ARRAY_SIZE: i32 = 1001;
 
 /// The cluster of `api`, without nodes and not ready: the fleet knows those.
 #[must_use]
@@ -43,6 +48,7 @@ pub fn cluster(api: &SkyCluster) -> Cluster {
     Cluster {
         name: name.into(),
         manager,
+        slurm: api.spec.slurm.as_ref().map(|slurm| Arc::new(slurm_room(slurm))),
         labels: labels.into(),
         taints: taints.collect(),
         leaving: api.metadata.deletion_timestamp.is_some(),
@@ -52,6 +58,18 @@ pub fn cluster(api: &SkyCluster) -> Cluster {
             message: "not connected yet".into(),
         },
         room: None,
+    }
+}
+
+fn slurm_room(slurm: &SlurmAccess) -> SlurmRoom {
+    let listed = || Images::Listed(slurm.image_map.keys().cloned().collect());
+    SlurmRoom {
+        images: match slurm.container_runtime {
+            None | Some(ContainerRuntime::None) => Images::None,
+            Some(ContainerRuntime::Oci) => listed(),
+            Some(ContainerRuntime::Apptainer | ContainerRuntime::Pyxis) => Images::Any,
+        },
+        most_replicas: Some(i64::from(slurm.max_array_size.unwrap_or(MAX_ARRAY_SIZE))),
     }
 }
 

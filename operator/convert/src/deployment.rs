@@ -183,6 +183,7 @@ pub fn share(deployment: &Deployment, placed: &PlacedShare, origin: &str) -> Sha
         ranks: sky_core::ranks::Ranks::default(),
         suspended: false,
         known: false,
+        instance: None,
         labels: deployment.labels.clone(),
         annotations: deployment.annotations.clone(),
         program: deployment.program.clone(),

@@ -52,6 +52,7 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let workload = Workload {
         replicas,
         gang: spec.gang.unwrap_or(true),
+        program: workload::kind_of_program(&spec.workload, defaults),
         ..workload::workload(Kind::SkyJob, metadata, &spec.workload, needs)
     };
     workload::check_spread(&workload)?;
@@ -267,6 +268,7 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
         ranks: placed.ranks.clone(),
         suspended: false,
         known: false,
+        instance: placed.instance.clone(),
         labels: job.labels.clone(),
         annotations: job.annotations.clone(),
         program: job.program.clone(),

@@ -48,6 +48,7 @@ fn share_to_api(share: &PlacedShare) -> Share {
             reason: code(&why.reason),
             message: Some(cut(&why.message, LONGEST_MESSAGE)),
         }),
+        instance: share.instance.clone(),
     }
 }
 
@@ -70,6 +71,7 @@ fn share_from_api(share: &Share) -> PlacedShare {
             reason: why.reason.clone(),
             message: why.message.clone().unwrap_or_default(),
         }),
+        instance: share.instance.clone(),
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 use sky_core::job::Refused;
-use sky_core::share::{Container, Entry, EnvValue, Program};
-use sky_core::workload::{Kind, Needs, Part, PartOf, Preference, Spread, Strategy, Workload};
+use sky_core::share::{Container, Entry, EnvValue, Program, SlurmOptions};
+use sky_core::workload::{Kind, Needs, Part, PartOf, Preference, ProgramKind, Spread, Strategy, Workload};
 use sky_crds::placement::{Placement, Spread as ApiSpread, SpreadStrategy};
-use sky_crds::workload::{OnClusterLost, WorkloadSpec};
+use sky_crds::workload::{OnClusterLost, SlurmOptions as ApiOptions, WorkloadSpec};
 
 use crate::{resources, selector, template};
 
@@ -44,7 +44,14 @@ pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<
         ("onClusterLost: Reschedule", kind == Kind::SkyJob && reschedules),
         ("followConfig: true", workload.follow_config == Some(true)),
         ("overrides", !workload.overrides.is_empty()),
-        ("slurm", workload.slurm.is_some()),
+        ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
+        (
+            "slurm.directives.exclusive",
+            workload
+                .slurm
+                .as_ref()
+                .is_some_and(|slurm| slurm.directives.contains_key("exclusive")),
+        ),
     ];
     let refused: Vec<&str> = fields
         .iter()
@@ -174,6 +181,8 @@ pub(crate) fn program(
         entry,
         env: spec.env.iter().map(env).collect(),
         ports: spec.ports.iter().map(|port| json!(port)).collect(),
+        no_image: spec.image.is_none(),
+        slurm: spec.slurm.as_ref().map(|slurm| Box::new(options(slurm))),
     };
     Ok((
         Program::Container(container),
@@ -183,6 +192,36 @@ pub(crate) fn program(
             ..Needs::default()
         },
     ))
+}
+
+fn options(slurm: &ApiOptions) -> SlurmOptions {
+    SlurmOptions {
+        partition: slurm.partition.clone(),
+        account: slurm.account.clone(),
+        qos: slurm.qos.clone(),
+        time_limit: slurm.time_limit.map(i64::from),
+        work_dir: slurm.work_dir.clone(),
+        directives: slurm.directives.clone(),
+    }
+}
+
+/// What of the spec decides which managers can run it.
+pub(crate) fn kind_of_program(spec: &WorkloadSpec, defaults: &Defaults) -> ProgramKind {
+    let from_source = spec.env.iter().any(|variable| variable.value_from.is_some());
+    let fields = [
+        ("spec.template", spec.template.is_some()),
+        ("spec.ports", !spec.ports.is_empty()),
+        ("spec.serviceAccountName", spec.service_account_name.is_some()),
+        ("spec.imagePullSecrets", !spec.image_pull_secrets.is_empty()),
+        ("valueFrom in spec.env", from_source),
+    ];
+    let only = fields.into_iter().find(|(_, given)| *given);
+    ProgramKind {
+        kubernetes_only: only.map(|(field, _)| field.to_owned()),
+        image: spec.image.clone().unwrap_or_else(|| defaults.image.clone()),
+        names_image: spec.image.is_some(),
+        slurm: spec.slurm.is_some(),
+    }
 }
 
 fn env(variable: &sky_crds::workload::EnvVar) -> (String, EnvValue) {

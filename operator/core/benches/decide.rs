@@ -81,6 +81,7 @@ fn snapshot(clusters: usize, nodes: usize) -> Snapshot {
         let cluster = Cluster {
             name: name.clone(),
             manager: Manager::Kubernetes,
+            slurm: None,
             labels: labels.into(),
             taints: Vec::new(),
             unschedulable: false,

@@ -1,5 +1,6 @@
 //! A member as the scheduler sees it: labels, taints, health and exact nodes. Made by sky-convert and sky-member.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,27 @@ pub enum Manager {
     Kubernetes,
     /// Slurm.
     Slurm,
+}
+
+/// What a Slurm member can run, as its SkyCluster declares it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlurmRoom {
+    /// Which images.
+    pub images: Images,
+    /// Replicas that a share there may have; `None`: any number.
+    pub most_replicas: Option<i64>,
+}
+
+/// Which images a Slurm member runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Images {
+    /// None: what runs there runs on its nodes' own system.
+    #[default]
+    None,
+    /// Only these.
+    Listed(BTreeSet<String>),
+    /// Every one.
+    Any,
 }
 
 /// Whether a member can be used.
@@ -38,6 +60,8 @@ pub struct Cluster {
     pub name: Arc<str>,
     /// What runs it.
     pub manager: Manager,
+    /// What it can run when Slurm runs it; `None`: nothing is declared.
+    pub slurm: Option<Arc<SlurmRoom>>,
     /// The SkyCluster's labels and the two that every cluster counts as carrying.
     pub labels: Arc<Labels>,
     /// The SkyCluster's taints.

@@ -30,6 +30,9 @@ pub struct Observation {
     pub active: i64,
     /// Held back.
     pub suspended: bool,
+    /// Held back by its member until its instance is recorded on the host, and not to be released before this time: until
+    /// then the member may forget it. `None`: it needs no confirmation, or was released.
+    pub confirm: Option<Seconds>,
     /// Since when it is a tombstone: inert for good, it only keeps its name taken.
     pub tombstone: Option<Seconds>,
     /// On its way out.

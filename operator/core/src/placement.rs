@@ -47,6 +47,8 @@ pub struct PlacedShare {
     pub complete: bool,
     /// Being evicted, and why.
     pub evicting: Option<Trouble>,
+    /// Identity of its object on a member that holds objects back until this is recorded; only that one may run.
+    pub instance: Option<String>,
 }
 
 /// Ranks that wait for a place again.

@@ -1,6 +1,8 @@
 //! A share: some replicas of one workload on one member, with everything the member needs to create it. Made by
 //! sky-convert from a placement, dispatched by sky-member.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,6 +83,9 @@ pub struct Share {
     pub suspended: bool,
     /// It was seen on its member: it may be changed there, but never be created anew.
     pub known: bool,
+    /// Identity of the very object that may run: it is recorded on the host. `None`: none is, what a member confirms stays
+    /// held back.
+    pub instance: Option<String>,
     /// The user's labels, copied.
     pub labels: Labels,
     /// The user's annotations, copied.
@@ -134,6 +139,27 @@ pub struct Container {
     pub env: Vec<(String, EnvValue)>,
     /// Ports it opens, as a Pod writes them.
     pub ports: Vec<Value>,
+    /// Its user names no image.
+    pub no_image: bool,
+    /// Options for Slurm members; present: it may run there on the cluster's own system.
+    pub slurm: Option<Box<SlurmOptions>>,
+}
+
+/// How a replica runs on a Slurm member; what is absent is the cluster's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlurmOptions {
+    /// Partition.
+    pub partition: Option<String>,
+    /// Account.
+    pub account: Option<String>,
+    /// Quality of service.
+    pub qos: Option<String>,
+    /// Minutes.
+    pub time_limit: Option<i64>,
+    /// Working directory.
+    pub work_dir: Option<String>,
+    /// Further submit options by name.
+    pub directives: BTreeMap<String, String>,
 }
 
 /// What a container executes.

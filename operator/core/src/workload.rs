@@ -65,6 +65,8 @@ pub struct Workload {
     pub gang: bool,
     /// What one replica needs of a node.
     pub needs: Arc<Needs>,
+    /// What its replicas run, as far as a manager's ability to run it depends on it.
+    pub program: ProgramKind,
     /// Clusters pass that satisfy one of these; empty: all pass.
     pub filters: Vec<Selector>,
     /// Weights of clusters.
@@ -106,6 +108,7 @@ impl Workload {
             replicas: 1,
             gang: kind == Kind::SkyJob,
             needs: Arc::default(),
+            program: ProgramKind::default(),
             filters: Vec::new(),
             preferences: Vec::new(),
             tolerations: Vec::new(),
@@ -115,6 +118,19 @@ impl Workload {
             revision: 0,
         }
     }
+}
+
+/// What replicas run, as far as a manager's ability to run it depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramKind {
+    /// What of it only Kubernetes members can do, as the spec calls it.
+    pub kubernetes_only: Option<String>,
+    /// The image that a replica runs in.
+    pub image: String,
+    /// Its user names that image; else it is the default one.
+    pub names_image: bool,
+    /// Its user says how it runs on Slurm, and so that without an image it may run on the cluster's own system.
+    pub slurm: bool,
 }
 
 /// How replicas spread over clusters, within one weight and then the next.

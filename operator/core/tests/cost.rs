@@ -37,6 +37,7 @@ fn snapshot(nodes: usize) -> Snapshot {
         let cluster = Cluster {
             name: name.clone(),
             manager: Manager::Kubernetes,
+            slurm: None,
             labels: Labels::new().into(),
             taints: Vec::new(),
             unschedulable: false,

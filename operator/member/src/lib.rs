@@ -9,6 +9,7 @@ pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod kubernetes;
+pub mod slurm;
 
 use std::fmt;
 use std::time::Duration;

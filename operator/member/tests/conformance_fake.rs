@@ -7,17 +7,27 @@ use serde_json::json;
 use sky_core::labels::Labels;
 use sky_core::share::{Program, Share, ShareKey};
 use sky_member::Member;
-use sky_member::conformance::{Failure, Subject, Verdict, cases};
+use sky_member::conformance::{Description, Failure, Subject, Verdict, cases};
 use sky_member::fake::{Call, Fake, Fault, node};
 
 const ORIGIN: &str = "conformance";
 
-struct Subjected(Fake);
+struct Subjected {
+    fake: Fake,
+    confirms: bool,
+}
 
 #[async_trait]
 impl Subject for Subjected {
     fn member(&self) -> Arc<dyn Member> {
-        Arc::new(self.0.clone())
+        Arc::new(self.fake.clone())
+    }
+
+    fn description(&self) -> Description {
+        Description {
+            confirms: self.confirms,
+            ..Description::default()
+        }
     }
 
     fn origin(&self) -> &str {
@@ -25,21 +35,21 @@ impl Subject for Subjected {
     }
 
     fn lose_next_reply(&self) {
-        self.0.fault(Call::Ensure, Fault::LostReply);
+        self.fake.fault(Call::Ensure, Fault::LostReply);
     }
 
     async fn plant(&self, key: &ShareKey) -> Verdict {
-        self.0.plant(key.clone());
+        self.fake.plant(key.clone());
         Ok(())
     }
 
     async fn is_untouched(&self, key: &ShareKey) -> Result<bool, Failure> {
-        Ok(self.0.has_foreign(key))
+        Ok(self.fake.has_foreign(key))
     }
 
     async fn count(&self, namespace: &str) -> Result<usize, Failure> {
         Ok(self
-            .0
+            .fake
             .keys()
             .iter()
             .filter(|key| key.namespace == namespace)
@@ -47,35 +57,35 @@ impl Subject for Subjected {
     }
 
     async fn has_namespace(&self, name: &str) -> Result<bool, Failure> {
-        Ok(self.0.has_namespace(name))
+        Ok(self.fake.has_namespace(name))
     }
 
     async fn namespace_labels(&self, name: &str) -> Result<Option<Labels>, Failure> {
-        Ok(self.0.namespace(name).map(|seen| seen.labels))
+        Ok(self.fake.namespace(name).map(|seen| seen.labels))
     }
 
     async fn label_namespace(&self, name: &str, key: &str, value: &str) -> Verdict {
-        self.0.edit_namespace(name, |labels, _| {
+        self.fake.edit_namespace(name, |labels, _| {
             labels.insert(key.to_owned(), value.to_owned());
         });
         Ok(())
     }
 
     async fn put_secret(&self, namespace: &str) -> Verdict {
-        self.0.edit_namespace(namespace, |_, contents| {
+        self.fake.edit_namespace(namespace, |_, contents| {
             contents.insert("1 secrets".to_owned());
         });
         Ok(())
     }
 
     async fn delete(&self, key: &ShareKey) -> Verdict {
-        self.0.delete_key(key);
+        self.fake.delete_key(key);
         Ok(())
     }
 
     async fn start(&self, share: &Share) -> Verdict {
-        self.0.place(&share.stamp.name);
-        self.0.start(&share.stamp.name);
+        self.fake.place(&share.stamp.name);
+        self.fake.start(&share.stamp.name);
         Ok(())
     }
 
@@ -87,14 +97,28 @@ impl Subject for Subjected {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_fake_does_what_every_manager_must() {
+async fn check(confirms: bool) {
     let mut failed = Vec::new();
     for case in cases() {
         let fake = Fake::new("fake", ORIGIN, vec![node("n-0", 1_000_000)]);
-        if let Err(failure) = case.check(&Subjected(fake), "").await {
+        fake.confirm(confirms.then_some(0));
+        let subject = Subjected { fake, confirms };
+        if !(case.concerns)(&subject.description()) {
+            continue;
+        }
+        if let Err(failure) = case.check(&subject, "").await {
             failed.push(format!("{}: {failure}", case.name));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fake_does_what_every_manager_must() {
+    check(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fake_that_holds_back_until_an_instance_is_named_does_so_too() {
+    check(true).await;
 }

@@ -217,6 +217,10 @@ async fn a_kubernetes_member_does_what_every_manager_must() {
     let run = format!("{:?}", started.expect("a time after 1970"));
     let mut failed = Vec::new();
     for case in cases() {
+        if !(case.concerns)(&real.description()) {
+            println!("n/a    {}", case.name);
+            continue;
+        }
         let verdict = case.check(&real, &run).await;
         println!(
             "{} {}",

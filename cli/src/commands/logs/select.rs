@@ -22,9 +22,9 @@ pub(super) struct Replica {
     pub(super) rank: u32,
     pub(super) cluster: String,
     /// Name of the share's object on the member.
-    object: String,
+    pub(super) object: String,
     /// Completion index of the rank within the share.
-    index: usize,
+    pub(super) index: usize,
 }
 
 /// Where one replica's log comes from.

@@ -23,7 +23,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn line(&self, replica: &Replica, line: &str) -> String {
+    pub(super) fn line(&self, replica: &Replica, line: &str) -> String {
         if self.prefix {
             format!("[rank {} cluster {}] {line}", replica.rank, replica.cluster)
         } else {

@@ -1,4 +1,5 @@
-//! Steps 1 to 3: finds the Secret, vets the kubeconfig, and seats the member in the fleet when either has changed.
+//! Steps 1 to 3: finds the Secret, vets the credential, and seats the member in the fleet when either has changed. What is
+//! Slurm's own of it is in `slurm`.
 
 use std::sync::Arc;
 
@@ -6,11 +7,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use sky_core::naming;
 use sky_core::observation::Trouble;
-use sky_crds::cluster::{KubernetesAccess, Manager, SkyCluster};
+use sky_crds::cluster::{KubernetesAccess, Manager, SecretKey, SkyCluster};
 use sky_crds::names;
 use sky_member::kubernetes::{Kubernetes, kubeconfig};
+use sky_member::slurm::Access;
 
-use super::{Context, Memory};
+use super::{Context, Memory, slurm};
 use crate::fleet::Contact;
 use crate::host::{self, AGENT};
 
@@ -20,8 +22,18 @@ pub(super) struct Link {
     pub(super) secret: Secret,
     /// The key in it.
     pub(super) key: String,
+    /// Bearer token, when that is the credential.
+    pub(super) token: Option<String>,
     /// The vetted way.
-    pub(super) access: kubeconfig::Access,
+    pub(super) way: Way,
+}
+
+/// How a member is reached.
+pub(super) enum Way {
+    /// By its kubeconfig.
+    Kubernetes(Box<kubeconfig::Access>),
+    /// By its slurmrestd.
+    Slurm(Box<Access>),
 }
 
 /// Why a SkyCluster is not connected.
@@ -36,7 +48,7 @@ pub(super) struct Unlinked {
 /// The host did not let us read the Secret, or did not answer.
 pub(super) const SECRET_UNREADABLE: &str = "SecretUnreadable";
 
-fn unlinked(reason: &'static str, message: String) -> Unlinked {
+pub(super) fn unlinked(reason: &'static str, message: String) -> Unlinked {
     Unlinked { reason, message }
 }
 
@@ -48,13 +60,14 @@ pub(super) async fn connect(
     memory: &mut Memory,
 ) -> Result<Link, Unlinked> {
     context.fleet.register(name);
-    let (link, text, picked) = match link(context, cluster, name).await {
-        Ok(linked) => linked,
+    let link = match link(context, cluster, name).await {
+        Ok(link) => link,
         Err(unlinked) => {
             // A host that does not answer takes nothing away; a credential that is gone, or never was, does.
             let connected = memory.fingerprint.is_some();
             if !connected || unlinked.reason != SECRET_UNREADABLE {
                 memory.fingerprint = None;
+                memory.slurm = None;
                 let trouble = Trouble {
                     reason: unlinked.reason.into(),
                     message: unlinked.message.clone(),
@@ -65,20 +78,26 @@ pub(super) async fn connect(
         }
     };
     let expected = cluster.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned();
-    let fingerprint = naming::hash(&[&text, &picked], 64);
     // Who removes the annotation accepts the cluster that is there now.
     let accepted = expected.is_none() && is_another(context, name);
-    if memory.fingerprint.as_ref() != Some(&fingerprint) || accepted {
-        let client = link
-            .access
-            .client(AGENT)
-            .map_err(|error| unlinked("InvalidKubeconfig", error.to_string()))?;
-        context
-            .fleet
-            .seat(Arc::new(Kubernetes::new(name, &context.origin, expected, client)));
-        memory.fingerprint = Some(fingerprint);
-        memory.version = None;
-        tracing::info!(cluster = name, server = %link.access.server, "connecting");
+    match &link.way {
+        Way::Kubernetes(access) => {
+            let fingerprint = fingerprint(&link, cluster);
+            if memory.fingerprint.as_ref() != Some(&fingerprint) || accepted {
+                let client = access
+                    .client(AGENT)
+                    .map_err(|error| unlinked("InvalidKubeconfig", error.to_string()))?;
+                let member = Kubernetes::new(name, &context.origin, expected, client);
+                context.fleet.seat(Arc::new(member));
+                memory.fingerprint = Some(fingerprint);
+                memory.version = None;
+                tracing::info!(cluster = name, server = %access.server, "connecting");
+            }
+        }
+        Way::Slurm(access) => {
+            let token = link.token.as_deref().unwrap_or_default();
+            slurm::seat(context, name, (access, token), expected, accepted, memory)?;
+        }
     }
     let grace = cluster
         .spec
@@ -96,26 +115,47 @@ fn is_another(context: &Context, name: &str) -> bool {
     matches!(contact, Some(Contact::Silent { trouble, .. }) if trouble.reason == "Conflict")
 }
 
-async fn link(
-    context: &Context,
-    cluster: &SkyCluster,
-    name: &str,
-) -> Result<(Link, String, String), Unlinked> {
-    let access = section(cluster)?;
+/// Hash of the kubeconfig and of the context picked from it.
+fn fingerprint(link: &Link, cluster: &SkyCluster) -> String {
+    let bytes = link.secret.data.as_ref().and_then(|data| data.get(&link.key));
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
+    let section = cluster.spec.kubernetes.as_ref();
+    let picked = section.and_then(|access| access.context.clone());
+    naming::hash(&[&text.unwrap_or_default(), &picked.unwrap_or_default()], 64)
+}
+
+async fn link(context: &Context, cluster: &SkyCluster, name: &str) -> Result<Link, Unlinked> {
+    match (
+        &cluster.spec.manager,
+        &cluster.spec.kubernetes,
+        &cluster.spec.slurm,
+    ) {
+        (Manager::Kubernetes, Some(access), _) => by_kubeconfig(context, access, name).await,
+        (Manager::Slurm, _, Some(access)) => {
+            let (secret, key, token) =
+                text(context, name, &access.token_secret_ref, "token", "InvalidToken").await?;
+            Ok(Link {
+                secret,
+                key,
+                token: Some(token.trim().to_owned()),
+                way: Way::Slurm(Box::new(slurm::access(access))),
+            })
+        }
+        (Manager::Kubernetes, None, _) => Err(unlinked(
+            "InvalidSpec",
+            "spec.kubernetes is missing: say how to reach the cluster".into(),
+        )),
+        (Manager::Slurm, _, None) => Err(unlinked(
+            "InvalidSpec",
+            "spec.slurm is missing: say how to reach the cluster".into(),
+        )),
+    }
+}
+
+async fn by_kubeconfig(context: &Context, access: &KubernetesAccess, name: &str) -> Result<Link, Unlinked> {
     let reference = &access.kubeconfig_secret_ref;
-    let key = reference.key.clone().unwrap_or_else(|| "kubeconfig".into());
-    let secret = secret(context, name, &reference.name).await?;
+    let (secret, key, text) = text(context, name, reference, "kubeconfig", "InvalidKubeconfig").await?;
     let place = format!("Secret {}/{}", context.namespace, reference.name);
-    let bytes = secret.data.as_ref().and_then(|data| data.get(&key));
-    let bytes = bytes.ok_or_else(|| {
-        unlinked(
-            "SecretKeyMissing",
-            format!("{place} has no key {key}; put a kubeconfig there"),
-        )
-    })?;
-    let text = String::from_utf8(bytes.0.clone())
-        .map_err(|_| unlinked("InvalidKubeconfig", format!("{place}, key {key}: is not text")))?;
-    let picked = access.context.clone().unwrap_or_default();
     let access = kubeconfig::vet(&text, access.context.as_deref())
         .await
         .map_err(|error| {
@@ -124,21 +164,35 @@ async fn link(
                 format!("{place}, key {key}: failed to {error}"),
             )
         })?;
-    Ok((Link { secret, key, access }, text, picked))
+    Ok(Link {
+        secret,
+        key,
+        token: access.token.clone(),
+        way: Way::Kubernetes(Box::new(access)),
+    })
 }
 
-fn section(cluster: &SkyCluster) -> Result<&KubernetesAccess, Unlinked> {
-    match (&cluster.spec.manager, &cluster.spec.kubernetes) {
-        (Manager::Kubernetes, Some(access)) => Ok(access),
-        (Manager::Kubernetes, None) => Err(unlinked(
-            "InvalidSpec",
-            "spec.kubernetes is missing: say how to reach the cluster".into(),
-        )),
-        (Manager::Slurm, _) => {
-            let words = "spec.manager: slurm is not supported yet; remove this SkyCluster";
-            Err(unlinked("NotSupported", words.into()))
-        }
-    }
+/// The Secret that `reference` names, the key in it, and the text there.
+async fn text(
+    context: &Context,
+    cluster: &str,
+    reference: &SecretKey,
+    default_key: &'static str,
+    invalid: &'static str,
+) -> Result<(Secret, String, String), Unlinked> {
+    let key = reference.key.clone().unwrap_or_else(|| default_key.into());
+    let secret = secret(context, cluster, &reference.name).await?;
+    let place = format!("Secret {}/{}", context.namespace, reference.name);
+    let bytes = secret.data.as_ref().and_then(|data| data.get(&key));
+    let bytes = bytes.ok_or_else(|| {
+        unlinked(
+            "SecretKeyMissing",
+            format!("{place} has no key {key}; put a {default_key} there"),
+        )
+    })?;
+    let text = String::from_utf8(bytes.0.clone())
+        .map_err(|_| unlinked(invalid, format!("{place}, key {key}: is not text")))?;
+    Ok((secret, key, text))
 }
 
 /// Only a Secret labelled for this very cluster is read: else anyone who may write a SkyCluster could have any Secret

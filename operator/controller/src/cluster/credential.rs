@@ -10,7 +10,7 @@ use sky_crds::names;
 use sky_member::kubernetes::token;
 use tokio::time::Instant;
 
-use super::connect::Link;
+use super::connect::{Link, Way};
 use super::{Context, Memory};
 use crate::host::AGENT;
 
@@ -30,7 +30,7 @@ pub(super) enum Validity {
 
 /// How long the credential of `link` is valid, seen at `now`.
 pub(super) fn validity(link: &Link, now: Timestamp) -> Validity {
-    match link.access.token.as_deref().and_then(token::life) {
+    match link.token.as_deref().and_then(token::life) {
         None => Validity::Unbounded,
         Some(life) if life.ends <= now.as_second() => Validity::Expired(life.ends),
         Some(life) => Validity::Until(life.ends),
@@ -45,7 +45,7 @@ pub(super) async fn keep(
     now: Timestamp,
     memory: &mut Memory,
 ) -> Option<Duration> {
-    let life = token::life(link.access.token.as_deref()?)?;
+    let life = token::life(link.token.as_deref()?)?;
     let account = link.secret.annotations().get(names::SERVICE_ACCOUNT_ANNOTATION)?;
     let (namespace, account) = account.split_once('/')?;
     let left = life.renew_at().saturating_sub(now.as_second());
@@ -73,11 +73,14 @@ pub(super) async fn keep(
 
 /// Has the member issue a token and stores it, fenced by the Secret's version. The watch on Secrets then connects anew.
 async fn renew(context: &Context, link: &Link, account: (&str, &str), seconds: i64) -> Result<(), String> {
-    let client = link.access.client(AGENT).map_err(|error| error.to_string())?;
+    let Way::Kubernetes(access) = &link.way else {
+        return Err("tokens of Slurm are made by its administrator".into());
+    };
+    let client = access.client(AGENT).map_err(|error| error.to_string())?;
     let fresh = token::issue(&client, account.0, account.1, seconds)
         .await
         .map_err(|error| error.message)?;
-    let old = link.access.token.as_deref().unwrap_or_default();
+    let old = link.token.as_deref().unwrap_or_default();
     let mut secret = link.secret.clone();
     let data = secret.data.get_or_insert_default();
     let text = data

@@ -5,6 +5,7 @@
 mod connect;
 mod credential;
 mod leave;
+mod slurm;
 mod status;
 
 use std::collections::HashMap;
@@ -71,6 +72,8 @@ pub struct Context {
 struct Memory {
     /// Hash of the kubeconfig and context that the present connection was made from.
     fingerprint: Option<String>,
+    /// The Slurm member that is seated.
+    slurm: Option<slurm::Seated>,
     /// Version that the member told.
     version: Option<String>,
     /// Last write of the status.

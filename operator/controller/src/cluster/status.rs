@@ -213,9 +213,9 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
 /// What to look at when a member cannot be reached, by what the connection died of.
 fn advice(cause: &str) -> &'static str {
     if cause.contains("certificate") {
-        "check that certificate-authority-data of its kubeconfig is the authority of its server"
+        "check that certificate-authority-data of its kubeconfig, or spec.slurm.caBundle, is the authority of its server"
     } else {
-        "check that the server of its kubeconfig is up"
+        "check that its server is up: that of its kubeconfig, or slurmrestd and slurmctld"
     }
 }
 

@@ -162,7 +162,14 @@ async fn a_credential_that_is_not_usable_says_what_to_do() {
         "tokenFile",
     )
     .await;
-    check("slurm", None, "NotSupported", "slurm").await;
+    check("slurm", None, "SecretNotFound", "kubectl sky join c").await;
+    let keyless = Some((ours(), json!({"other": "eA=="})));
+    check("slurm", keyless, "SecretKeyMissing", "no key token").await;
+    let foreign = Some((json!({}), json!({"token": "eA=="})));
+    check("slurm", foreign, "SecretNotLabelled", "skymanager.io/member=c").await;
+    // "\n": no token.
+    let empty = Some((ours(), json!({"token": "Cg=="})));
+    check("slurm", empty, "InvalidAccess", "token").await;
 }
 
 /// A SkyJob that is placed on `c`, with this phase as its true condition.
@@ -208,6 +215,7 @@ async fn seat(scene: &Scene, jobs: &[&str]) -> Fake {
             ranks: Ranks::consecutive(0, 1),
             suspended: false,
             known: false,
+            instance: None,
             labels: Default::default(),
             annotations: Default::default(),
             program: Program::Container(Container::default()),

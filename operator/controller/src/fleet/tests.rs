@@ -44,6 +44,7 @@ async fn give(fake: &Fake, job: &str) {
         ranks: Ranks::consecutive(0, 1),
         suspended: false,
         known: false,
+        instance: None,
         labels: Default::default(),
         annotations: Default::default(),
         program: Program::Container(Container::default()),

@@ -44,8 +44,22 @@ pub(super) async fn steps(
 ) -> Option<Duration> {
     let now = Instant::now();
     forget_seen(steps, memory);
-    let due = steps.iter().filter(|step| is_due(step, memory, now));
-    let outcomes = join_all(due.map(|step| async move {
+    let due: Vec<&Step> = steps.iter().filter(|step| is_due(step, memory, now)).collect();
+    // From the moment on that it is asked for, an instance may run, whatever is answered.
+    for step in &due {
+        if let Step::Ensure {
+            share,
+            suspended: false,
+            ..
+        } = step
+            && let Some(instance) = &share.instance
+        {
+            let instance = (share.id.clone(), instance.clone());
+            memory.unreleased.remove(&instance);
+            memory.released.insert(instance);
+        }
+    }
+    let outcomes = join_all(due.into_iter().map(|step| async move {
         match step {
             Step::Withdraw { cluster, key } => withdraw(context, step, cluster, key, Withdraw::Remove).await,
             Step::Hold { cluster, key } => {
@@ -170,7 +184,10 @@ fn unseated(cluster: &str) -> MemberError {
 
 fn mark(step: &Step) -> String {
     match step {
-        Step::Ensure { share, suspended, .. } => format!("ensure {} {suspended}", share.id),
+        Step::Ensure { share, suspended, .. } => {
+            let instance = share.instance.as_deref().unwrap_or_default();
+            format!("ensure {} {suspended} {instance}", share.id)
+        }
         Step::Withdraw { cluster, key } => format!("withdraw {cluster} {}", key.object),
         Step::Hold { cluster, key } => format!("hold {cluster} {}", key.object),
         Step::Bury { share } => format!("bury {} {}", share.cluster, share.id),

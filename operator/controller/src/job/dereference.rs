@@ -40,6 +40,12 @@ pub(super) fn members(
         memory.seen.insert(share.stamp.share.clone());
         memory.sent_back.remove(&share.stamp.share);
         memory.unseen.remove(&share.stamp.share);
+        let instance = (share.stamp.share.clone(), share.instance.clone());
+        if share.confirm.is_some() && !memory.released.contains(&instance) {
+            memory.unreleased.insert(instance);
+        } else {
+            memory.unreleased.remove(&instance);
+        }
         if share.end == Some(End::Complete) {
             memory.completed.insert(share.stamp.share.clone());
         }
@@ -68,6 +74,7 @@ pub(super) fn members(
         shares,
         seen: memory.seen.clone(),
         completed: memory.completed.clone(),
+        unreleased: memory.unreleased.clone(),
         unseen: memory.unseen.values().cloned().collect(),
         sent_back,
     }

@@ -27,6 +27,10 @@ pub(super) struct Memory {
     pub(super) seen: BTreeSet<String>,
     /// Share ids seen complete on their member.
     pub(super) completed: BTreeSet<String>,
+    /// Share ids and instances that their member holds back, and that it was never asked to release.
+    pub(super) unreleased: BTreeSet<(String, String)>,
+    /// Share ids and instances that a member was asked to release.
+    pub(super) released: BTreeSet<(String, String)>,
     /// Shares that a member was asked to create, or did not answer about, and has not shown yet: cluster and object.
     pub(super) unseen: BTreeMap<String, (String, ShareKey)>,
     /// The version from which a placement could not be written, because the object had changed.
@@ -46,6 +50,8 @@ impl Default for Memory {
             times: Times::default(),
             seen: BTreeSet::new(),
             completed: BTreeSet::new(),
+            unreleased: BTreeSet::new(),
+            released: BTreeSet::new(),
             unseen: BTreeMap::new(),
             refused: None,
             sent_back: BTreeMap::new(),

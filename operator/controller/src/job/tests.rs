@@ -1,6 +1,7 @@
 //! Scenarios of SkyJobs: the operator between a host in memory and fake members, with faults and virtual time.
 
 mod changes;
+mod confirm;
 mod evictions;
 mod faults;
 mod kills;

@@ -6,7 +6,7 @@
 //! are queued again.
 
 use super::facts::{Facts, Members, Reach};
-use super::finish::{completed, observed, vanished};
+use super::finish::{completed, never_ran, observed, vanished};
 use super::plan::Step;
 use crate::Seconds;
 use crate::eviction::{self, CoolDown, Eviction, TOMBSTONE_SECONDS, reason};
@@ -85,14 +85,26 @@ pub(super) fn progress(facts: &Facts, members: &Members, placement: &Placement, 
 
 /// The share with what its member shows by now.
 fn refreshed(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) -> PlacedShare {
-    let seen = observed(members, share).is_some_and(|seen| seen.started == Started::Yes);
+    let observed = observed(members, share);
+    let seen = observed.is_some_and(|seen| seen.started == Started::Yes);
     let resumed = facts.was_suspended && !facts.suspend && !share.seen;
     PlacedShare {
         seen: share.seen || seen,
         complete: completed(facts, members, share),
         // The time in which it was held back does not count as waiting.
         bound: if resumed { Some(now) } else { share.bound },
+        instance: instance(members, share, observed),
         ..share.clone()
+    }
+}
+
+/// The instance to be recorded: the one that its member holds back, unless another one is recorded that may have run.
+fn instance(members: &Members, share: &PlacedShare, seen: Option<&Observation>) -> Option<String> {
+    let held = seen.filter(|seen| seen.confirm.is_some() && share.evicting.is_none());
+    match (&share.instance, held) {
+        (None, Some(held)) => Some(held.instance.clone()),
+        (Some(_), Some(held)) if never_ran(members, share) => Some(held.instance.clone()),
+        (recorded, _) => recorded.clone(),
     }
 }
 

@@ -114,6 +114,9 @@ pub struct Members {
     pub seen: BTreeSet<String>,
     /// Share ids seen complete since the operator started.
     pub completed: BTreeSet<String>,
+    /// Share ids and instances that were seen held back by their member, and that this operator never had released: what
+    /// is lost of them never ran.
+    pub unreleased: BTreeSet<(String, String)>,
     /// Objects that members were asked to create and that they have not shown yet, by cluster.
     pub unseen: Vec<(String, ShareKey)>,
     /// Shares that a member would not take, by share id.

@@ -25,14 +25,26 @@ pub(super) fn observed<'m>(members: &'m Members, share: &PlacedShare) -> Option<
         .map(|(_, observation)| observation)
 }
 
-/// Whether `share` was on its member once and is not any more, without our doing.
+/// Whether `share` was on its member once and is not any more, without our doing, and may have run. Another object under
+/// its name than the one recorded is not it.
 pub(super) fn vanished(facts: &Facts, members: &Members, share: &PlacedShare) -> bool {
-    let known = members.seen.contains(&share.id) || share.seen;
+    let known = members.seen.contains(&share.id) || share.seen || share.instance.is_some();
+    let seen = observed(members, share);
+    let there = seen.is_some_and(|seen| share.instance.as_ref().is_none_or(|own| *own == seen.instance));
     known
         && share.evicting.is_none()
         && members.reach.get(&share.cluster) == Some(&Reach::Synced)
-        && observed(members, share).is_none()
+        && !there
+        && !never_ran(members, share)
         && !completed(facts, members, share)
+}
+
+/// Whether the object of `share` was held back until it was lost: it may be created again, at no cost.
+pub(super) fn never_ran(members: &Members, share: &PlacedShare) -> bool {
+    let released = share.seen || share.complete;
+    let mut held = members.unreleased.iter().filter(|(id, _)| *id == share.id);
+    let is_own = |instance: &String| share.instance.as_ref().is_none_or(|own| own == instance);
+    !released && held.any(|(_, instance)| is_own(instance))
 }
 
 /// Whether every replica of `share` has succeeded, also when somebody has cleaned it up on its member since.

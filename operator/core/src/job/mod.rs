@@ -8,6 +8,7 @@ mod evict;
 mod facts;
 mod finish;
 mod plan;
+mod rerun;
 mod status;
 
 pub use ask::{ask, missing, next_cluster};

@@ -3,8 +3,9 @@
 
 use super::ask::next_cluster;
 use super::evict::{progress, tombstones};
-use super::facts::{Facts, Members, Reach, Run, push_run};
+use super::facts::{Facts, Members, Reach};
 use super::finish::{Ending, completed, judge, observed, overdue, overdue_at, vanished};
+use super::rerun::{restart, superseded};
 use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
 use crate::decision::{Decision, Outcome};
@@ -278,17 +279,12 @@ fn run(
     };
     let mut steps = withdrawals(members, stale);
     steps.extend(progress.steps);
-    // What is no longer to be evicted is resumed when that is recorded.
-    let stays = |share: &&PlacedShare| {
-        let stored = placement.shares.iter().find(|stored| stored.id == share.id);
-        stored.is_some_and(|stored| stored.evicting.is_none())
-    };
-    let staying = next.shares.iter().filter(stays);
-    steps.extend(staying.filter_map(|share| ensure(facts, members, share)));
+    let (dispatched, released) = dispatch(facts, members, placement, &next, now);
+    steps.extend(dispatched);
     let overdue = overdue_at(facts).map(|at| at.max(now.saturating_add(5)));
     let plan = Plan {
         steps,
-        wake: overdue.into_iter().chain(progress.wake).min(),
+        wake: overdue.into_iter().chain(progress.wake).chain(released).min(),
         ..Plan::default()
     };
     let missing = !next.missing(facts.replicas).is_empty() && facts.refused.is_none() && !facts.suspend;
@@ -318,9 +314,36 @@ fn run(
     }
 }
 
+/// Steps for the shares of `next` that stay, as far as they are recorded in `stored`; and when the next of them may be
+/// released.
+fn dispatch(
+    facts: &Facts,
+    members: &Members,
+    stored: &Placement,
+    next: &Placement,
+    now: Seconds,
+) -> (Vec<Step>, Option<Seconds>) {
+    let (mut steps, mut wake) = (Vec::new(), None);
+    for share in &next.shares {
+        let recorded = stored.shares.iter().find(|stored| stored.id == share.id);
+        // What is no longer to be evicted is resumed when that is recorded, and so is an instance released.
+        let Some(recorded) = recorded.filter(|stored| stored.evicting.is_none()) else {
+            continue;
+        };
+        let share = PlacedShare {
+            instance: recorded.instance.clone(),
+            ..share.clone()
+        };
+        steps.extend(ensure(facts, members, &share, now));
+        let later = release_at(members, &share).filter(|at| *at > now);
+        wake = wake.into_iter().chain(later).min();
+    }
+    (steps, wake)
+}
+
 /// Creates a share that is not on its member, or changes whether it is held back. Only on a member that answers, and
-/// never a second time where it was seen before.
-fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step> {
+/// never a second time where it was seen before, unless it is certain that it was held back until it was lost.
+fn ensure(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) -> Option<Step> {
     let out_of_reach = members.reach.get(&share.cluster) != Some(&Reach::Synced);
     if out_of_reach || share.evicting.is_some() || vanished(facts, members, share) {
         return None;
@@ -329,17 +352,30 @@ fn ensure(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Step>
         None if completed(facts, members, share) => false,
         None => !facts.suspend || !members.seen.contains(&share.id),
         Some(seen) => {
+            let due = release_at(members, share).is_some_and(|at| now >= at);
             seen.end.is_none()
                 && !seen.deleting
                 && seen.tombstone.is_none()
-                && seen.suspended != facts.suspend
+                && (seen.suspended != facts.suspend || due)
         }
     };
+    let seen = observed(members, share);
+    let own = |instance: &String| seen.is_some_and(|seen| seen.instance == *instance);
     wanted.then(|| Step::Ensure {
-        share: share.clone(),
+        share: PlacedShare {
+            instance: share.instance.clone().filter(own),
+            ..share.clone()
+        },
         suspended: facts.suspend,
-        known: observed(members, share).is_some(),
+        known: seen.is_some(),
     })
+}
+
+/// When the object of `share`, whose instance is recorded, may be released by its member; `None`: it is not held for that.
+fn release_at(members: &Members, share: &PlacedShare) -> Option<Seconds> {
+    let seen = observed(members, share)?;
+    seen.confirm
+        .filter(|_| share.evicting.is_none() && share.instance.as_ref() == Some(&seen.instance))
 }
 
 /// Withdraws every share that `which` picks and that is not on its way out already.
@@ -358,7 +394,7 @@ fn withdrawals(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<S
 
 /// Withdraws everything there is, also what members were asked to create and do not show yet: it may come any moment.
 /// What is on a cluster that is not registered any more cannot be withdrawn.
-fn clearance(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Step> {
+pub(super) fn clearance(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Step> {
     let mut steps = withdrawals(members, which);
     let unseen = unseen(members).map(|(cluster, key)| Step::Withdraw {
         cluster: cluster.clone(),
@@ -368,7 +404,7 @@ fn clearance(members: &Members, which: impl Fn(&Observation) -> bool) -> Vec<Ste
     steps
 }
 
-fn unseen(members: &Members) -> impl Iterator<Item = &(String, ShareKey)> {
+pub(super) fn unseen(members: &Members) -> impl Iterator<Item = &(String, ShareKey)> {
     members
         .unseen
         .iter()
@@ -427,73 +463,6 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
         status,
         ..Plan::default()
     }
-}
-
-/// The present run, when another one is asked for that has not been run before.
-fn superseded(facts: &Facts) -> Option<&Run> {
-    facts.runs.last().filter(|present| present.id != facts.run)
-}
-
-/// A new run: everything of the old one is withdrawn, confirmed, and only then forgotten.
-fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
-    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
-    let silent = shares
-        .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
-        .count();
-    let running = members.shares.iter().any(|(_, seen)| seen.tombstone.is_none());
-    if running || unseen(members).next().is_some() || silent > 0 {
-        let words = match silent {
-            0 => "the shares of the run before are being withdrawn".to_owned(),
-            _ => "waiting for silent clusters to answer before the run before can be withdrawn".to_owned(),
-        };
-        return Plan {
-            steps: clearance(members, |seen| seen.tombstone.is_none()),
-            status: (silent > 0).then(|| withdrawing(facts, members, &words)),
-            ..Plan::default()
-        };
-    }
-    let mut fresh = facts.clone();
-    fresh.placement = None;
-    fresh.unplaced = Vec::new();
-    fresh.evictions = Vec::new();
-    fresh.cool_downs = Vec::new();
-    fresh.finished = None;
-    fresh.start = None;
-    if let Some(run) = fresh.runs.last_mut().filter(|run| run.completion.is_none()) {
-        run.outcome = "Withdrawn".into();
-        run.completion = Some(now);
-    }
-    let begun = Run {
-        id: facts.run.clone(),
-        outcome: "Queued".into(),
-        start: None,
-        completion: None,
-    };
-    push_run(&mut fresh.runs, begun);
-    let mut status = unplaced(&fresh, None);
-    let words = format!("run {:?} follows run {:?}", facts.run, old.id);
-    status.conditions = vec![condition("Reconciling", true, "NewRun", &words)];
-    Plan {
-        status: Some(status),
-        ..Plan::default()
-    }
-}
-
-/// What is shown of a run that is withdrawn for the next one.
-fn withdrawing(facts: &Facts, members: &Members, words: &str) -> Status {
-    let start = facts.start.unwrap_or_default();
-    let mut status = match &facts.placement {
-        Some(placement) => placed(facts, members, placement, None, None, start),
-        None => unplaced(facts, None),
-    };
-    status.runs = facts.runs.clone();
-    status
-        .conditions
-        .retain(|condition| condition.kind == "Scheduled");
-    status
-        .conditions
-        .push(condition("Reconciling", true, "WithdrawingRun", words));
-    status
 }
 
 #[cfg(test)]

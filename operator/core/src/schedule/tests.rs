@@ -36,6 +36,7 @@ fn cluster(name: &str, text: &str, nodes: &[i64]) -> Cluster {
     Cluster {
         name: name.into(),
         manager: Manager::Kubernetes,
+        slurm: None,
         labels: labels.into(),
         taints: vec![],
         unschedulable: false,

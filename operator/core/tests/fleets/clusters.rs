@@ -99,6 +99,7 @@ fn cluster(index: usize) -> impl Strategy<Value = Cluster> {
         };
         Cluster {
             name: name.into(),
+            slurm: None,
             manager: if slurm {
                 Manager::Slurm
             } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sky_core::cluster::{Cluster, Health, Manager, Node};
+use sky_core::cluster::{Cluster, Health, Images, Manager, Node, SlurmRoom};
 use sky_core::labels::Labels;
 use sky_core::quantity;
 use sky_core::resources::Resources;
@@ -22,12 +22,22 @@ pub fn cluster(words: &mut Words) -> Result<Cluster, String> {
     let mut manager = Manager::Kubernetes;
     let (mut unschedulable, mut leaving, mut reported) = (false, false, true);
     let mut health = Health::Ready;
+    let (mut images, mut most_replicas) = (Images::None, None);
     let mut nodes = Vec::new();
     while let Some(word) = words.take() {
         match word.as_str() {
             "cordoned" => unschedulable = true,
             "leaving" => leaving = true,
             "slurm" => manager = Manager::Slurm,
+            "image" => {
+                let image = words.want("an image")?;
+                match &mut images {
+                    _ if image == "any" => images = Images::Any,
+                    Images::Listed(list) => drop(list.insert(image)),
+                    _ => images = Images::Listed([image].into()),
+                }
+            }
+            "most" => most_replicas = Some(words.number("replicas")?),
             "taint" => taints.push(rules::taint(&words.want("a taint")?)?),
             "not" if words.is("reported") => reported = false,
             "not" if words.is("ready") => {
@@ -52,6 +62,12 @@ pub fn cluster(words: &mut Words) -> Result<Cluster, String> {
     Ok(Cluster {
         name: name.into(),
         manager,
+        slurm: (manager == Manager::Slurm).then(|| {
+            Arc::new(SlurmRoom {
+                images,
+                most_replicas,
+            })
+        }),
         labels: labels.into(),
         taints,
         unschedulable,

@@ -18,6 +18,9 @@ pub const KEYWORDS: &[&str] = &[
     "memory",
     "gpu",
     "model",
+    "image",
+    "slurm",
+    "kubernetes-only",
     "filter",
     "prefer",
     "tolerate",
@@ -101,6 +104,12 @@ fn clause(word: &str, words: &mut Words, workload: &mut Workload) -> Result<(), 
     match word {
         "in" => workload.namespace = words.want("a namespace")?,
         "labels" => workload.labels = words.pairs()?.into_iter().collect(),
+        "image" => {
+            workload.program.image = words.want("an image")?;
+            workload.program.names_image = true;
+        }
+        "slurm" => workload.program.slurm = true,
+        "kubernetes-only" => workload.program.kubernetes_only = Some(words.want("a field")?),
         "replicas" => workload.replicas = words.number("replicas")?,
         "filter" => workload.filters.push(rules::selector(words)?),
         "prefer" => {

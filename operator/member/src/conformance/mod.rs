@@ -2,6 +2,7 @@
 //!
 //! A case knows the trait `Member` only; how the other side is prepared and looked at is the subject's.
 
+mod confirm;
 mod deploy;
 mod dispatch;
 mod listen;
@@ -43,11 +44,44 @@ impl From<MemberError> for Failure {
 /// How a case ends.
 pub type Verdict = Result<(), Failure>;
 
+/// What a manager says of itself: which cases concern it, and what a share must ask for there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// It has namespaces.
+    pub namespaces: bool,
+    /// It runs SkyDeployments.
+    pub deployments: bool,
+    /// It holds objects back until their instance is recorded.
+    pub confirms: bool,
+    /// What a replica asks for so that it is accepted, and waits until `Subject::start`.
+    pub asks: Resources,
+    /// A script that goes on once it has started.
+    pub script: &'static str,
+}
+
+impl Default for Description {
+    /// Of a manager like Kubernetes: a replica waits for 1000 cpus.
+    fn default() -> Self {
+        Self {
+            namespaces: true,
+            deployments: true,
+            confirms: false,
+            asks: Resources::new(1_000_000, 1 << 20),
+            script: "true",
+        }
+    }
+}
+
 /// A member under test, and its other side.
 #[async_trait]
 pub trait Subject: Send + Sync {
     /// The member.
     fn member(&self) -> Arc<dyn Member>;
+
+    /// What its manager is like.
+    fn description(&self) -> Description {
+        Description::default()
+    }
 
     /// The origin it works for.
     fn origin(&self) -> &str;
@@ -90,6 +124,8 @@ pub trait Subject: Send + Sync {
 pub struct Case {
     /// Behaviour, as a test would be named.
     pub name: &'static str,
+    /// Whether it concerns managers of this description.
+    pub concerns: fn(&Description) -> bool,
     run: for<'s> fn(&'s Scene<'s>) -> BoxFuture<'s, Verdict>,
 }
 
@@ -110,11 +146,15 @@ impl Case {
 }
 
 macro_rules! cases {
-    ($($module:ident :: $name:ident),* $(,)?) => {
+    ($($module:ident :: $name:ident $(if $field:ident)?),* $(,)?) => {
         /// All cases.
         #[must_use]
         pub fn cases() -> Vec<Case> {
-            vec![$(Case { name: stringify!($name), run: |scene| Box::pin($module::$name(scene)) }),*]
+            vec![$(Case {
+                name: stringify!($name),
+                concerns: |_manager| true $(&& _manager.$field)?,
+                run: |scene| Box::pin($module::$name(scene)),
+            }),*]
         }
     };
 }
@@ -129,16 +169,16 @@ cases![
     dispatch::withdraw_removes_and_may_be_repeated,
     dispatch::withdraw_of_a_foreign_object_is_a_conflict_and_it_stays,
     dispatch::withdraw_of_another_hosts_share_is_a_conflict,
-    dispatch::a_namespace_is_created_when_a_share_first_needs_it,
+    dispatch::a_namespace_is_created_when_a_share_first_needs_it if namespaces,
     dispatch::a_refused_template_is_rejected_in_the_members_words,
     dispatch::fifty_shares_at_once_are_fifty_objects,
     dispatch::a_replica_that_has_not_started_has_no_output,
-    deploy::a_deployment_is_made_as_wanted_and_repeating_that_changes_nothing,
-    deploy::only_the_number_of_a_deployments_replicas_is_changed,
-    deploy::a_deployment_that_is_not_there_is_not_scaled,
-    deploy::a_deployment_of_another_share_under_the_name_is_a_conflict,
-    deploy::another_hosts_deployment_is_not_taken_away,
-    deploy::a_deployment_that_is_withdrawn_shows_as_gone,
+    deploy::a_deployment_is_made_as_wanted_and_repeating_that_changes_nothing if deployments,
+    deploy::only_the_number_of_a_deployments_replicas_is_changed if deployments,
+    deploy::a_deployment_that_is_not_there_is_not_scaled if deployments,
+    deploy::a_deployment_of_another_share_under_the_name_is_a_conflict if deployments,
+    deploy::another_hosts_deployment_is_not_taken_away if deployments,
+    deploy::a_deployment_that_is_withdrawn_shows_as_gone if deployments,
     listen::events_begin_with_a_reset_of_what_is_there,
     listen::an_ensured_share_shows_up_with_its_stamp,
     listen::a_suspended_share_shows_as_suspended,
@@ -157,14 +197,17 @@ cases![
     withdraw::a_foreign_object_is_neither_held_back_nor_made_a_tombstone,
     withdraw::a_share_of_another_run_is_not_made_a_tombstone,
     withdraw::another_hosts_share_is_not_held_back,
-    namespaces::a_namespace_is_created_and_kept_in_step,
-    namespaces::what_others_change_on_a_namespace_is_put_back_and_what_they_add_stays,
-    namespaces::a_namespace_that_was_there_is_adopted_and_released_but_never_removed,
-    namespaces::a_namespace_of_another_host_is_a_conflict,
-    namespaces::a_foreign_namespace_is_used_for_a_share_and_left_as_it_is,
-    namespaces::an_empty_namespace_is_marked_and_removed,
-    namespaces::what_others_put_into_a_namespace_keeps_it,
-    namespaces::whoever_needs_a_marked_namespace_makes_its_removal_fail,
+    namespaces::a_namespace_is_created_and_kept_in_step if namespaces,
+    namespaces::what_others_change_on_a_namespace_is_put_back_and_what_they_add_stays if namespaces,
+    namespaces::a_namespace_that_was_there_is_adopted_and_released_but_never_removed if namespaces,
+    namespaces::a_namespace_of_another_host_is_a_conflict if namespaces,
+    namespaces::a_foreign_namespace_is_used_for_a_share_and_left_as_it_is if namespaces,
+    namespaces::an_empty_namespace_is_marked_and_removed if namespaces,
+    namespaces::what_others_put_into_a_namespace_keeps_it if namespaces,
+    namespaces::whoever_needs_a_marked_namespace_makes_its_removal_fail if namespaces,
+    confirm::a_share_is_held_until_its_instance_is_named if confirms,
+    confirm::another_instance_than_the_one_there_is_not_released if confirms,
+    confirm::a_share_that_is_suspended_waits_for_no_confirmation if confirms,
 ];
 
 /// One case under way.
@@ -175,8 +218,9 @@ struct Scene<'s> {
 }
 
 impl Scene<'_> {
-    /// A share of one replica that waits for 1000 cpus: it is created, and never starts.
+    /// A share of one replica that is accepted and waits until the subject starts it.
     fn share(&self, name: &str) -> Share {
+        let description = self.subject.description();
         let uid = naming::hash(&[&self.namespace, name], 12);
         Share {
             key: ShareKey {
@@ -201,18 +245,33 @@ impl Scene<'_> {
             ranks: Ranks::consecutive(0, 1),
             suspended: false,
             known: false,
+            instance: None,
             labels: [("team".to_owned(), "red".to_owned())].into(),
             annotations: [("note".to_owned(), "a, b: {c}".to_owned())].into(),
             program: Program::Container(Container {
                 image: "localhost/none".into(),
-                entry: Entry::Script("true".into()),
+                entry: Entry::Script(description.script.into()),
+                no_image: true,
+                slurm: Some(Box::default()),
                 ..Container::default()
             }),
-            requests: Resources::new(1_000_000, 1 << 20),
+            requests: description.asks,
             accelerator: None,
             retry: Retry::Replace(0),
             progress_deadline: None,
         }
+    }
+
+    /// Has a replica of the share, which is there, start; where the manager asks for it, its instance is named first.
+    async fn start(
+        &self,
+        share: &mut Share,
+        events: &mut BoxStream<'static, MemberEvent>,
+    ) -> Result<(), Failure> {
+        if self.subject.description().confirms {
+            confirm::release(self, share, events).await?;
+        }
+        self.subject.start(share).await
     }
 
     async fn ensure(&self, share: &Share) -> Result<crate::Ensured, MemberError> {

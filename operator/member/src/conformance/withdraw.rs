@@ -74,9 +74,9 @@ pub(super) async fn if_not_started_of_what_is_not_there_is_gone(scene: &Scene<'_
 
 pub(super) async fn a_share_with_a_started_replica_is_left_alone(scene: &Scene<'_>) -> Verdict {
     let mut events = listen(scene).await?;
-    let share = scene.share("running");
+    let mut share = scene.share("running");
     scene.ensure(&share).await?;
-    scene.subject.start(&share).await?;
+    scene.start(&mut share, &mut events).await?;
     let started = |event: &MemberEvent| shown(event, &share.key).filter(|seen| seen.started == Started::Yes);
     hear(&mut events, "the share started", started).await?;
     let answer = scene.member.withdraw(&share.key, Withdraw::IfNotStarted).await?;
@@ -86,9 +86,9 @@ pub(super) async fn a_share_with_a_started_replica_is_left_alone(scene: &Scene<'
 
 pub(super) async fn a_replica_that_started_is_remembered_when_it_is_gone(scene: &Scene<'_>) -> Verdict {
     let mut events = listen(scene).await?;
-    let share = scene.share("killed");
+    let mut share = scene.share("killed");
     scene.ensure(&share).await?;
-    scene.subject.start(&share).await?;
+    scene.start(&mut share, &mut events).await?;
     scene.member.withdraw(&share.key, tombstone(&share)).await?;
     let seen = at_rest(&mut events, &share.key).await?;
     expect("started", seen.started, Started::Yes)?;

@@ -46,6 +46,8 @@ pub(super) struct Held {
     pub(super) tombstone: Option<Seconds>,
     /// Counts the changes of what it is to be.
     pub(super) generation: i64,
+    /// Since when it may be released, while it is held back until its instance is named.
+    pub(super) confirm: Option<Seconds>,
 }
 
 impl Held {
@@ -59,6 +61,7 @@ impl Held {
             end: None,
             tombstone: None,
             generation: 1,
+            confirm: None,
             share,
         }
     }
@@ -84,7 +87,7 @@ impl Held {
         };
         // Of a share that is held back, what waits for a node is gone at once.
         let active = count(&|replica| match replica {
-            Replica::Pending => !self.share.suspended,
+            Replica::Pending => !self.share.suspended && self.confirm.is_none(),
             other => other.node().is_some(),
         });
         let done = (0..)
@@ -107,6 +110,9 @@ impl Held {
             done: done.collect(),
             active,
             suspended: self.share.suspended,
+            confirm: self
+                .confirm
+                .filter(|_| !self.share.suspended && self.tombstone.is_none() && self.end.is_none()),
             tombstone: self.tombstone,
             deleting: self.deleting,
             end: self.end.clone(),
@@ -138,6 +144,7 @@ pub(super) fn inert(key: &ShareKey, tombstone: &Tombstone) -> Share {
         ranks: Ranks::consecutive(0, 1),
         suspended: true,
         known: false,
+        instance: None,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         program: Program::Container(Container::default()),

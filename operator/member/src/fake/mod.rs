@@ -168,6 +168,12 @@ impl Fake {
         self.state().clinging = clinging;
     }
 
+    /// Holds new objects back until their instance is named, which may be from this second on, as managers do that may
+    /// forget an object just after they have accepted it; or does not any more.
+    pub fn confirm(&self, from: Option<sky_core::Seconds>) {
+        self.state().confirm = from;
+    }
+
     /// Lets go of the replicas of shares that are held back.
     pub fn let_replicas_go(&self) {
         self.state().let_replicas_go();

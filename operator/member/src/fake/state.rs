@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) lingering: bool,
     /// Replicas of shares that are held back stay on their nodes until let go.
     pub(super) clinging: bool,
+    /// Since when objects may be released that are held back until their instance is named; `None`: none is held back.
+    pub(super) confirm: Option<Seconds>,
     /// What was changed here by calls, in order.
     pub(super) effects: Vec<String>,
 }
@@ -199,17 +201,28 @@ impl State {
                 let words = format!("{} is a tombstone: this share was withdrawn for good", key.object);
                 return Err(MemberError::new(Class::Conflict, words));
             }
-            if held.share.suspended == share.suspended {
+            if share.instance.as_ref().is_some_and(|own| *own != held.instance) {
+                return Err(MemberError::new(Class::Throttled, "it is another one by now"));
+            }
+            let release = held.confirm.is_some() && share.instance.is_some() && !share.suspended;
+            if held.share.suspended == share.suspended && !release {
                 return Ok(Ensured::Present);
             }
             held.share.suspended = share.suspended;
+            if release {
+                held.confirm = None;
+            }
             held.let_replicas_go(self.clinging && share.suspended);
-            let verb = if share.suspended { "suspend" } else { "resume" };
+            let verb = match (release, share.suspended) {
+                (true, _) => "release",
+                (_, true) => "suspend",
+                (_, false) => "resume",
+            };
             self.record(verb, &share.stamp);
             self.tell(&key);
             return Ok(Ensured::Updated);
         }
-        if share.known {
+        if share.known || share.instance.is_some() {
             return Err(MemberError::new(Class::Throttled, "it was deleted meanwhile"));
         }
         vet(&share)?;
@@ -241,6 +254,7 @@ impl State {
         self.instances += 1;
         let mut held = Held::of(share, self.instances);
         held.tombstone = tombstone;
+        held.confirm = self.confirm.filter(|_| tombstone.is_none());
         self.held.insert(key.clone(), held);
         self.tell(&key);
     }
@@ -369,7 +383,11 @@ impl State {
 
     /// Puts pending replicas onto the node with most room, as long as there is one.
     pub(super) fn place(&mut self, key: &ShareKey) {
-        let Some(held) = self.held.get(key).filter(|held| !held.share.suspended) else {
+        let Some(held) = self
+            .held
+            .get(key)
+            .filter(|held| !held.share.suspended && held.confirm.is_none())
+        else {
             return;
         };
         let asked = held.share.requests.clone();

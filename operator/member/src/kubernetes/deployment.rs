@@ -260,6 +260,7 @@ pub(super) fn observe<'p>(
         done: Ranks::default(),
         active: number(Pod::takes_room),
         suspended: false,
+        confirm: None,
         tombstone: None,
         deleting: row.deleting,
         end: None,

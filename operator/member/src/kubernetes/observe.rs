@@ -230,6 +230,7 @@ pub(super) fn observe<'p>(
             .or(if started { Started::Yes } else { Started::No }),
         done,
         active: active(job, pods.clone(), memory),
+        confirm: None,
         suspended: job.suspended,
         tombstone: job.tombstone,
         deleting: job.deleting,

@@ -32,6 +32,7 @@ fn cluster(name: &str, nodes: Vec<Node>, labels: &[(&str, &str)]) -> Cluster {
     Cluster {
         name: name.into(),
         manager: Manager::Kubernetes,
+        slurm: None,
         labels: Arc::new(
             labels
                 .iter()

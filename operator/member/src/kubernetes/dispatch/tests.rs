@@ -37,6 +37,7 @@ pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
         ranks: Ranks::consecutive(0, 1),
         suspended,
         known: false,
+        instance: None,
         labels: Default::default(),
         annotations: Default::default(),
         program: Program::Container(Container::default()),

@@ -33,6 +33,7 @@ fn share() -> Share {
         ranks: Ranks::consecutive(2, 2),
         suspended: false,
         known: false,
+        instance: None,
         labels: BTreeMap::from([("team".into(), "a".into())]),
         annotations: BTreeMap::new(),
         program: Program::Container(Container {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decision::Verdict;
-use crate::job::{Finished, Refused, SentBack};
+use crate::job::{Finished, Refused, Run, SentBack};
 use crate::observation::{Counts, End, Started, Trouble};
 use crate::plugin::Refusal;
 use crate::ranks::Ranks;
@@ -208,6 +208,7 @@ pub(super) fn share(id: &str, doing: &str) -> Observation {
             .ends_with("buried")
             .then_some(950)
             .or((doing == "burying").then_some(950)),
+        confirm: None,
         suspended: !matches!(doing, "pending" | "running" | "complete" | "failed" | "leaving"),
         deleting: doing == "leaving",
         end: match doing {

@@ -1,0 +1,277 @@
+//! What differs between versions of slurmrestd, in one place: how a job is submitted and how answers are read.
+//!
+//! Two dialects: that of v0.0.38 (Slurm 22.05), and that of v0.0.40 and later. A server speaks several versions; the
+//! newest that we know is used. Answers are read leniently, by one reader for both: the published schemas do not say what
+//! servers send.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+/// Versions that are tried, the newest first. v0.0.39 is wanted by nobody: 38 or 40 is always beside it.
+pub(super) const VERSIONS: [u32; 7] = [45, 44, 43, 42, 41, 40, 38];
+
+/// How a version is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// v0.0.38.
+    Old,
+    /// v0.0.40 and later.
+    New,
+}
+
+/// The dialect of version v0.0.`version`.
+pub(super) fn of(version: u32) -> Dialect {
+    if version < 40 { Dialect::Old } else { Dialect::New }
+}
+
+/// An array to be submitted, held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Submission {
+    pub(super) name: String,
+    pub(super) comment: String,
+    pub(super) script: String,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) work_dir: String,
+    pub(super) output: String,
+    pub(super) partition: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) qos: Option<String>,
+    /// Minutes.
+    pub(super) time_limit: Option<i64>,
+    pub(super) cpus: i64,
+    /// MiB for each task.
+    pub(super) memory: i64,
+    /// `gpu:2` or `gpu:a100:2`.
+    pub(super) gres: Option<String>,
+    /// Tasks of the array, from 0.
+    pub(super) tasks: i64,
+    /// Path of an OCI bundle.
+    pub(super) container: Option<String>,
+    pub(super) directives: BTreeMap<String, Value>,
+}
+
+impl Dialect {
+    /// The body of a submit.
+    pub(super) fn submit(self, job: &Submission) -> Value {
+        let last = job.tasks.saturating_sub(1).max(0);
+        let mut body = json!({
+            "name": job.name,
+            "comment": job.comment,
+            "current_working_directory": job.work_dir,
+            "standard_output": job.output,
+            "tasks": 1,
+            "cpus_per_task": job.cpus,
+            "memory_per_node": job.memory,
+            "nodes": "1",
+            "array": format!("0-{last}"),
+            "hold": true,
+            "requeue": false,
+        });
+        let optional = [
+            ("partition", job.partition.as_ref()),
+            ("account", job.account.as_ref()),
+            ("qos", job.qos.as_ref()),
+            ("container", job.container.as_ref()),
+        ];
+        for (field, value) in optional {
+            if let Some(value) = value {
+                body[field] = json!(value);
+            }
+        }
+        for (field, value) in &job.directives {
+            body[field] = value.clone();
+        }
+        if let Some(minutes) = job.time_limit {
+            body["time_limit"] = match self {
+                Self::Old => json!(minutes),
+                Self::New => json!({"set": true, "infinite": false, "number": minutes}),
+            };
+        }
+        match self {
+            Self::Old => {
+                if let Some(gres) = &job.gres {
+                    body["gres"] = json!(gres);
+                }
+                body["environment"] = json!(job.environment);
+                json!({"script": job.script, "job": body})
+            }
+            Self::New => {
+                if let Some(gres) = &job.gres {
+                    body["tres_per_node"] = json!(format!("gres/{gres}"));
+                }
+                body["memory_per_node"] = json!({"set": true, "infinite": false, "number": job.memory});
+                let environment = job
+                    .environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"));
+                body["environment"] = environment.collect();
+                body["script"] = json!(job.script);
+                json!({"job": body})
+            }
+        }
+    }
+}
+
+/// One record of `GET /jobs`: an array's tasks that wait are one, each task that has started has its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct JobRecord {
+    #[serde(deserialize_with = "number")]
+    pub(super) job_id: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) array_job_id: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) array_task_id: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub(super) name: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) comment: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) user_name: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) cluster: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) batch_host: String,
+    #[serde(deserialize_with = "words")]
+    pub(super) job_state: Vec<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) state_reason: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) state_description: String,
+    #[serde(deserialize_with = "exit")]
+    pub(super) exit_code: Exit,
+    #[serde(deserialize_with = "number")]
+    pub(super) restart_cnt: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) priority: Option<i64>,
+}
+
+/// One record of `GET /nodes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeRecord {
+    #[serde(deserialize_with = "text")]
+    pub(super) name: String,
+    #[serde(deserialize_with = "words")]
+    pub(super) state: Vec<String>,
+    /// v0.0.38 tells flags apart from the state.
+    #[serde(deserialize_with = "words")]
+    pub(super) state_flags: Vec<String>,
+    #[serde(deserialize_with = "number")]
+    pub(super) cpus: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) effective_cpus: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) alloc_cpus: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) real_memory: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) specialized_memory: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) alloc_memory: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub(super) gres: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) gres_used: String,
+    #[serde(deserialize_with = "words")]
+    pub(super) partitions: Vec<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) architecture: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) operating_system: String,
+}
+
+/// One record of `GET /partitions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PartitionRecord {
+    pub(super) name: String,
+    pub(super) up: bool,
+    /// The one for jobs that name none; v0.0.42 does not tell.
+    pub(super) default: bool,
+}
+
+impl<'de> Deserialize<'de> for PartitionRecord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let body = Value::deserialize(from)?;
+        let nested = body.pointer("/partition/state");
+        let states = words_of(nested.or(body.get("state")).unwrap_or(&Value::Null));
+        let flags = words_of(body.get("flags").unwrap_or(&Value::Null));
+        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        Ok(Self {
+            name: name.to_owned(),
+            up: states == ["UP"],
+            default: flags.iter().any(|flag| flag.eq_ignore_ascii_case("default")),
+        })
+    }
+}
+
+/// How a batch script ended: its exit code, or the signal that ended it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub(super) code: i64,
+    pub(super) signal: i64,
+}
+
+/// A plain number, null or a negative one for none, or `{set, infinite, number}`.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    Ok(number_of(&Value::deserialize(from)?))
+}
+
+fn number_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::Object(wrapper) => {
+            let holds = |key: &str| wrapper.get(key).and_then(Value::as_bool).unwrap_or(false);
+            let number = wrapper.get("number").and_then(Value::as_i64);
+            number.filter(|_| holds("set") && !holds("infinite"))
+        }
+        other => other.as_i64().filter(|number| *number >= 0),
+    }
+}
+
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::String(text) => text,
+        _ => String::new(),
+    })
+}
+
+/// One word, words with commas between, or a list of words; in capitals.
+fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(words_of(&Value::deserialize(from)?))
+}
+
+fn words_of(value: &Value) -> Vec<String> {
+    let split = |text: &str| {
+        let words = text.split(',').filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    match value {
+        Value::String(text) => split(text),
+        Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A wait status as of wait(2), or an object that has it taken apart.
+fn exit<'de, D: Deserializer<'de>>(from: D) -> Result<Exit, D::Error> {
+    let value = Value::deserialize(from)?;
+    let at = |path: &str| value.pointer(path).and_then(number_of).unwrap_or(0);
+    Ok(match &value {
+        Value::Object(_) => Exit {
+            code: at("/return_code"),
+            signal: at("/signal/id"),
+        },
+        other => {
+            let raw = other.as_i64().unwrap_or(0);
+            Exit {
+                code: (raw >> 8) & 0xff,
+                signal: raw & 0x7f,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Both dialects: what is sent, and what is read of answers of each. Those of 22.05.8 were recorded from a real server;
+//! those of 24.11 are written after its published schema.
+
+use super::*;
+use serde_json::from_str;
+
+const OLD_JOBS: &str = include_str!("../fixtures/jobs-22.05.8.json");
+const NEW_JOBS: &str = include_str!("../fixtures/jobs-24.11-described.json");
+
+fn jobs(text: &str) -> BTreeMap<(String, Option<i64>), JobRecord> {
+    let body: Value = from_str(text).expect("JSON");
+    let list: Vec<JobRecord> = serde_json::from_value(body["jobs"].clone()).expect("jobs");
+    let each = list
+        .into_iter()
+        .map(|job| ((job.name.clone(), job.array_task_id), job));
+    each.collect()
+}
+
+#[test]
+fn both_dialects_read_the_same() {
+    let (old, new) = (jobs(OLD_JOBS), jobs(NEW_JOBS));
+    for (name, index) in [
+        ("held-0a1b2c3d", None),
+        ("done-0a1b2c3d", Some(0)),
+        ("part-0a1b2c3d", Some(1)),
+        ("part-0a1b2c3d", None),
+        ("gone-0a1b2c3d", None),
+        ("someone-elses", None),
+    ] {
+        let key = (name.to_owned(), index);
+        let alike = |job: &JobRecord| {
+            let held = job.priority == Some(0);
+            (
+                job.array_job_id.filter(|id| *id > 0),
+                job.job_state.clone(),
+                job.comment.clone(),
+                held,
+                job.exit_code,
+            )
+        };
+        assert_eq!(alike(&old[&key]), alike(&new[&key]), "{key:?}");
+    }
+}
+
+#[test]
+fn exit_codes_are_taken_apart_by_us_or_by_the_server() {
+    for jobs in [jobs(OLD_JOBS), jobs(NEW_JOBS)] {
+        let exit = |name: &str| jobs[&(name.to_owned(), Some(0))].exit_code;
+        assert_eq!(exit("code-0a1b2c3d"), Exit { code: 3, signal: 0 });
+        assert_eq!(exit("sig-0a1b2c3d"), Exit { code: 0, signal: 9 });
+        assert_eq!(exit("done-0a1b2c3d"), Exit::default());
+    }
+}
+
+#[test]
+fn numbers_that_are_not_set_are_none() {
+    for (text, number) in [
+        ("5", Some(5)),
+        ("0", Some(0)),
+        ("-1", None),
+        ("null", None),
+        (r#"{"set":true,"infinite":false,"number":7}"#, Some(7)),
+        (r#"{"set":false,"infinite":false,"number":7}"#, None),
+        (r#"{"set":true,"infinite":true,"number":7}"#, None),
+        (r#""text""#, None),
+    ] {
+        let value: Value = from_str(text).expect("JSON");
+        assert_eq!(number_of(&value), number, "{text}");
+    }
+}
+
+#[test]
+fn partitions_are_flat_or_nested() {
+    let read = |text: &str| {
+        let body: Value = from_str(text).expect("JSON");
+        serde_json::from_value::<Vec<PartitionRecord>>(body["partitions"].clone()).expect("partitions")
+    };
+    let old = read(include_str!("../fixtures/partitions-22.05.8.json"));
+    assert_eq!(
+        (old[0].name.as_str(), old[0].up, old[0].default),
+        ("main", true, true)
+    );
+    assert!(old[1].up && !old[1].default);
+    let new = read(include_str!("../fixtures/partitions-24.11-described.json"));
+    assert!(new[0].up && !new[1].up);
+}
+
+fn submission() -> Submission {
+    Submission {
+        name: "n".into(),
+        script: "#!/bin/sh\n".into(),
+        environment: [("A".to_owned(), "x=\"y\"\n$(id)".to_owned())].into(),
+        work_dir: "/w".into(),
+        gres: Some("gpu:a100:2".into()),
+        time_limit: Some(9),
+        memory: 100,
+        cpus: 2,
+        tasks: 3,
+        ..Submission::default()
+    }
+}
+
+#[test]
+fn each_dialect_writes_what_it_takes() {
+    let old = Dialect::Old.submit(&submission());
+    assert_eq!(old["script"], "#!/bin/sh\n");
+    assert_eq!(old["job"]["environment"]["A"], "x=\"y\"\n$(id)");
+    assert_eq!(old["job"]["gres"], "gpu:a100:2");
+    assert_eq!(old["job"]["memory_per_node"], 100);
+    assert_eq!(old["job"]["time_limit"], 9);
+    let new = Dialect::New.submit(&submission());
+    assert_eq!(new["job"]["script"], "#!/bin/sh\n");
+    assert_eq!(new["job"]["environment"][0], "A=x=\"y\"\n$(id)");
+    assert_eq!(new["job"]["tres_per_node"], "gres/gpu:a100:2");
+    assert_eq!(new["job"]["memory_per_node"]["number"], 100);
+    assert_eq!(new["job"]["time_limit"]["number"], 9);
+    for body in [old, new] {
+        let job = &body["job"];
+        assert_eq!((&job["array"], &job["hold"]), (&json!("0-2"), &json!(true)));
+        // 22.05 dies of it, after it has taken the job.
+        assert!(job.get("argv").is_none());
+    }
+}

@@ -1,0 +1,206 @@
+//! A Slurm member, reached through slurmrestd: a SkyJob share is one job array, observed by looking at it again and again.
+//!
+//! `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission` makes an array of a share,
+//! `comment` marks it, `dispatch` and `withdraw` send it and take it away; `look` lists, `array` and `observe` read what is
+//! listed, `past` remembers, `poll` tells.
+
+mod array;
+mod client;
+mod comment;
+mod dialect;
+mod dispatch;
+mod errors;
+mod http;
+mod logs;
+mod look;
+mod node;
+mod observe;
+mod past;
+mod poll;
+mod submission;
+mod withdraw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use sky_core::observation::MemberEvent;
+use sky_core::share::ShareKey;
+use sky_core::workload::Kind;
+use tokio::sync::Semaphore;
+
+use crate::{
+    CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
+};
+use client::Client;
+pub use http::AccessError;
+use http::Http;
+use look::Site;
+
+/// Calls to one member that may be under way at once: slurmctld takes jobs one by one.
+const CALLS_AT_ONCE: usize = 16;
+
+/// What tells a cluster from others, as far as it says so.
+type Identity = Option<String>;
+
+/// How a Slurm cluster is reached, and what holds for every job there. Without the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// URL of slurmrestd.
+    pub endpoint: String,
+    /// User that jobs are submitted as.
+    pub user: String,
+    /// PEM certificates that sign the endpoint's; `None`: those of the machine.
+    pub ca_bundle: Option<String>,
+    /// Partition of jobs that name none; `None`: the cluster's default.
+    pub partition: Option<String>,
+    /// Account of jobs that name none.
+    pub account: Option<String>,
+    /// Quality of service of jobs that name none.
+    pub qos: Option<String>,
+    /// Working directory of jobs that name none.
+    pub work_dir: Option<String>,
+    /// Directory that replicas' output goes to; `None`: `work_dir`.
+    pub logs: Option<String>,
+    /// How images run there.
+    pub runtime: Runtime,
+    /// Image names to what the runtime takes.
+    pub images: BTreeMap<String, String>,
+    /// Tasks that an array may have.
+    pub max_array_size: i64,
+    /// Seconds that an array stays held after it was first listed.
+    pub confirm_seconds: i64,
+}
+
+/// How images run on a Slurm cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// Not at all.
+    #[default]
+    None,
+    /// By the program apptainer on the nodes.
+    Apptainer,
+    /// By Slurm's own `--container`.
+    Oci,
+    /// By srun's `--container-image`.
+    Pyxis,
+}
+
+/// A member run by Slurm.
+pub struct Slurm {
+    name: String,
+    expected: Option<String>,
+    site: Arc<Site>,
+    calls: Semaphore,
+}
+
+impl fmt::Debug for Slurm {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Slurm")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slurm {
+    /// The member `name`, reached as `access` says with `token`; what it is given there is marked with `origin`. When it
+    /// turns out not to be the cluster of the identity `expected`, it counts as silent.
+    ///
+    /// # Errors
+    /// When the endpoint, the certificates or the token cannot be used.
+    pub fn new(
+        name: &str,
+        origin: &str,
+        expected: Option<String>,
+        access: Access,
+        token: &str,
+    ) -> Result<Self, AccessError> {
+        let http = Http::new(&access.endpoint, &access.user, token, access.ca_bundle.as_deref())?;
+        Ok(Self {
+            name: name.to_owned(),
+            expected,
+            site: Arc::new(Site::new(Client::new(http), access, origin)),
+            calls: Semaphore::new(CALLS_AT_ONCE),
+        })
+    }
+
+    /// From now on calls carry `token`: those under way go on with the one before.
+    ///
+    /// # Errors
+    /// When it is no token; the one before stays.
+    pub fn set_token(&self, token: &str) -> Result<(), AccessError> {
+        self.site.client.http().set_token(token)?;
+        self.site.stir();
+        Ok(())
+    }
+
+    /// Runs one call under the member's bound of concurrency and the call's deadline.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, MemberError>> + Send,
+    ) -> Result<T, MemberError> {
+        let bounded = async {
+            let _permit = self.calls.acquire().await;
+            call.await
+        };
+        match tokio::time::timeout(CALL_DEADLINE, bounded).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let words = format!("no answer within {} s", CALL_DEADLINE.as_secs());
+                Err(MemberError::new(Class::Unreachable, words))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Member for Slurm {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn probe(&self) -> Result<Probe, MemberError> {
+        self.call(async {
+            // Only a list shows whether the token is valid.
+            let listed = self.site.list().await?;
+            let (version, identity) = self.site.identity(Some(&listed)).await?;
+            Ok(Probe { version, identity })
+        })
+        .await
+    }
+
+    async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
+        self.call(async {
+            match desired {
+                Desired::Share(share) if share.key.kind == Kind::SkyJob => {
+                    dispatch::ensure(&self.site, &share).await
+                }
+                Desired::Share(_) | Desired::Replicas(_) => {
+                    let words = "Slurm runs no SkyDeployment";
+                    Err(MemberError::new(Class::Rejected, words))
+                }
+                // Slurm has none, and needs none.
+                Desired::Namespace(_) => Ok(Ensured::Present),
+            }
+        })
+        .await
+    }
+
+    async fn withdraw(&self, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError> {
+        self.call(withdraw::withdraw(&self.site, key, how)).await
+    }
+
+    fn events(&self) -> BoxStream<'static, MemberEvent> {
+        poll::events(self.site.clone(), self.expected.clone())
+    }
+
+    async fn logs(
+        &self,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<Bytes, MemberError>>, MemberError> {
+        self.call(logs::open(&self.site, &query)).await
+    }
+}

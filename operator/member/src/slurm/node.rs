@@ -1,0 +1,168 @@
+//! Slurm nodes as core sees them. Pure; fed by `look`.
+
+use std::collections::BTreeMap;
+
+use sky_core::cluster::Node;
+use sky_core::resources::Resources;
+
+use super::dialect::{NodeRecord, PartitionRecord};
+
+/// The resource under which Slurm's GPUs are offered.
+const GPU: &str = "gpu";
+
+/// States in which a node takes jobs.
+const OPEN: [&str; 3] = ["IDLE", "MIXED", "ALLOCATED"];
+
+/// Flags with which it takes none.
+const CLOSED: [&str; 17] = [
+    "DRAIN",
+    "DRAINED",
+    "DRAINING",
+    "DOWN",
+    "FAIL",
+    "FAILING",
+    "NOT_RESPONDING",
+    "NO_RESPOND",
+    "MAINTENANCE",
+    "RESERVED",
+    "POWERING_DOWN",
+    "POWERED_DOWN",
+    "POWERING_UP",
+    "POWER_DOWN",
+    "FUTURE",
+    "REBOOT_ISSUED",
+    "INVALID_REG",
+];
+
+/// The nodes of `partition`, or of the default one, or where none is known to be it, of all.
+pub(super) fn read(
+    nodes: &[NodeRecord],
+    partitions: &[PartitionRecord],
+    partition: Option<&str>,
+) -> BTreeMap<String, Node> {
+    let default = partitions
+        .iter()
+        .find(|one| one.default)
+        .map(|one| one.name.as_str());
+    let wanted = partition.or(default);
+    let counts = |name: &str| wanted.is_none_or(|wanted| wanted == name);
+    let up = |name: &String| partitions.iter().any(|one| one.up && one.name == *name);
+    let mut read = BTreeMap::new();
+    for record in nodes {
+        let mut own = record.partitions.iter().filter(|name| counts(name));
+        if own.clone().next().is_none() {
+            continue;
+        }
+        let open = own.any(up);
+        read.insert(record.name.clone(), node(record, open));
+    }
+    read
+}
+
+fn node(record: &NodeRecord, open: bool) -> Node {
+    let words: Vec<String> = record
+        .state
+        .iter()
+        .chain(&record.state_flags)
+        .map(|word| word.to_ascii_uppercase())
+        .collect();
+    let has = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
+    let cpus = record.effective_cpus.or(record.cpus).unwrap_or(0);
+    let memory = record.real_memory.unwrap_or(0) - record.specialized_memory.unwrap_or(0);
+    let used = record.alloc_cpus.unwrap_or(0);
+    let (model, gpus) = gpus(&record.gres);
+    let busy: i64 = gres(&record.gres_used)
+        .filter(|(name, kind, _)| *name == GPU && (kind.is_none() || *kind == model))
+        .map(|(.., count)| count)
+        .sum();
+    let room = |cpus: i64, memory: i64, gpus: i64| {
+        let mut room = Resources::new(cpus.saturating_mul(1000), memory.saturating_mul(1 << 20));
+        if record.gres.contains(GPU) {
+            room.extended.insert(GPU.to_owned(), gpus);
+        }
+        room
+    };
+    Node {
+        name: record.name.clone(),
+        ready: has(&OPEN) && !has(&CLOSED) && open,
+        unschedulable: false,
+        labels: labels(record),
+        taints: Vec::new(),
+        accelerator: model.map(str::to_owned),
+        capacity: room(record.cpus.unwrap_or(0), record.real_memory.unwrap_or(0), gpus),
+        allocatable: room(cpus, memory, gpus),
+        free: room(
+            cpus - used,
+            memory - record.alloc_memory.unwrap_or(0),
+            gpus - busy,
+        ),
+        // A task has at least one cpu of its own.
+        pods: cpus,
+        free_pods: cpus - used,
+    }
+}
+
+fn labels(record: &NodeRecord) -> BTreeMap<String, String> {
+    let arch = match record.architecture.as_str() {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let os = record.operating_system.split(' ').next().unwrap_or_default();
+    let pairs = [
+        ("kubernetes.io/arch", arch.to_owned()),
+        ("kubernetes.io/os", os.to_ascii_lowercase()),
+    ];
+    let known = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    known.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The model that a node has most GPUs of, and how many. Others that it has besides do not count: a node has one model.
+fn gpus(text: &str) -> (Option<&str>, i64) {
+    let mut totals: BTreeMap<Option<&str>, i64> = BTreeMap::new();
+    for (name, kind, count) in gres(text).filter(|(name, ..)| *name == GPU) {
+        debug_assert_eq!(name, GPU);
+        *totals.entry(kind).or_default() += count;
+    }
+    let most = totals
+        .into_iter()
+        .max_by(|(a, x), (b, y)| x.cmp(y).then(b.cmp(a)));
+    most.unwrap_or((None, 0))
+}
+
+/// `name[:type]:count[(…)]`, with commas between and perhaps within the brackets; `(null)` and `N/A` are none.
+fn gres(text: &str) -> impl Iterator<Item = (&str, Option<&str>, i64)> {
+    let mut depth = 0_i32;
+    let parts = text.split(move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    parts.filter_map(|part| {
+        let bare = part.split('(').next().unwrap_or_default();
+        let mut words = bare.split(':');
+        let name = words.next().filter(|name| !name.is_empty())?;
+        let rest: Vec<&str> = words.collect();
+        let (kind, count) = match rest.as_slice() {
+            [count] => (None, *count),
+            [kind, count] => (Some(*kind), *count),
+            _ => return None,
+        };
+        Some((name, kind, amount(count)?))
+    })
+}
+
+/// `4`, or `16K` for thousands.
+fn amount(text: &str) -> Option<i64> {
+    let (digits, factor) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1024),
+        None => (text, 1),
+    };
+    digits.parse::<i64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests;

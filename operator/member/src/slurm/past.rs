@@ -1,0 +1,62 @@
+//! What is remembered of arrays beyond what slurmctld lists: since when they are seen, how tasks ended that it has purged,
+//! and what we did to those that it does not let be changed any more. Losing it costs requests, never correctness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sky_core::Seconds;
+
+use super::array::{Array, Doing};
+
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    first_seen: BTreeMap<String, Seconds>,
+    ends: BTreeMap<String, BTreeMap<u32, Doing>>,
+    removed: BTreeSet<String>,
+    tombstones: BTreeMap<String, Seconds>,
+}
+
+impl Past {
+    /// Takes in what a list shows at `now`; what it does not show is forgotten.
+    pub(super) fn take_in(&mut self, arrays: &[Array], now: Seconds) {
+        let present: BTreeSet<String> = arrays.iter().map(Array::instance).collect();
+        self.first_seen.retain(|instance, _| present.contains(instance));
+        self.ends.retain(|instance, _| present.contains(instance));
+        self.removed.retain(|instance| present.contains(instance));
+        self.tombstones.retain(|instance, _| present.contains(instance));
+        for array in arrays {
+            let instance = array.instance();
+            self.first_seen.entry(instance.clone()).or_insert(now);
+            let over = array.tasks.iter().filter(|(_, task)| task.doing.is_over());
+            let over = over.map(|(index, task)| (*index, task.doing.clone()));
+            self.ends.entry(instance).or_default().extend(over);
+        }
+    }
+
+    /// When the array was first seen; `now` for one that was not.
+    pub(super) fn first_seen(&self, instance: &str, now: Seconds) -> Seconds {
+        self.first_seen.get(instance).copied().unwrap_or(now)
+    }
+
+    /// How tasks ended, by index.
+    pub(super) fn ends(&self, instance: &str) -> impl Iterator<Item = (&u32, &Doing)> {
+        self.ends.get(instance).into_iter().flatten()
+    }
+
+    pub(super) fn is_removed(&self, instance: &str) -> bool {
+        self.removed.contains(instance)
+    }
+
+    /// The array is over, and not to be shown any more.
+    pub(super) fn remove(&mut self, instance: String) {
+        self.removed.insert(instance);
+    }
+
+    pub(super) fn tombstone(&self, instance: &str) -> Option<Seconds> {
+        self.tombstones.get(instance).copied()
+    }
+
+    /// The array is over, and counts as a tombstone. What the first said stays.
+    pub(super) fn bury(&mut self, instance: String, since: Seconds) {
+        self.tombstones.entry(instance).or_insert(since);
+    }
+}
