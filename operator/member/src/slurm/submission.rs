@@ -46,7 +46,8 @@ pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Subm
         )));
     }
     let (words, container_path) = words(container, access)?;
-    let environment = environment(share, container, words)?;
+    let mut environment = environment(share, container, words)?;
+    environment.insert("SKY_SLURM_MARK".into(), mark(access, &share.key.object));
     let own = |option: &Option<String>, default: &Option<String>| option.clone().or_else(|| default.clone());
     let submission = Submission {
         name: share.key.object.clone(),
@@ -73,6 +74,11 @@ pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Subm
 /// The file that the replica of index `%a` writes to.
 pub(super) fn output(access: &Access, object: &str) -> String {
     format!("{}/{object}-%a.out", output_dir(access).trim_end_matches('/'))
+}
+
+/// What the names of marks begin with, which replicas leave beside their output when they start.
+fn mark(access: &Access, object: &str) -> String {
+    format!("{}/.{object}", output_dir(access).trim_end_matches('/'))
 }
 
 pub(super) fn output_dir(access: &Access) -> &str {

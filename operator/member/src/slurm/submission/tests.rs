@@ -352,3 +352,28 @@ fn a_replica_is_tried_again_as_often_as_is_allowed_and_never_by_slurm_alone() {
     assert_eq!(run(&made, "0", "0"), (Some(3), "try\n".into()));
     assert_eq!(run(&made, "0", "1"), (Some(190), String::new()));
 }
+
+#[test]
+fn what_has_run_does_not_run_again_when_slurmctld_forgot_it() {
+    let share = with(|container| container.entry = Entry::Script("echo ran; exit 3".into()));
+    let mut made = made(&share, Runtime::None).expect("a submission");
+    made.environment.insert("SKY_SLURM_RETRIES".into(), "0".into());
+    let marks = std::env::temp_dir().join(format!("sky-marks-{}", std::process::id()));
+    std::fs::create_dir(&marks).expect("a directory");
+    let mark = marks.join(".job").display().to_string();
+    made.environment.insert("SKY_SLURM_MARK".into(), mark);
+    assert_eq!(run(&made, "0", "0"), (Some(3), "ran\n".into()));
+    assert_eq!(
+        run(&made, "0", "0"),
+        (Some(3), String::new()),
+        "its result is kept"
+    );
+    assert_eq!(run(&made, "1", "0"), (Some(3), "ran\n".into()), "another replica");
+    std::fs::remove_file(marks.join(".job-0.0/code")).expect("the code");
+    assert_eq!(
+        run(&made, "0", "0"),
+        (Some(190), String::new()),
+        "it was killed, or runs on"
+    );
+    std::fs::remove_dir_all(&marks).expect("the marks gone");
+}
