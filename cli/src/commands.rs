@@ -7,6 +7,8 @@ pub mod delete;
 pub mod get;
 pub mod join;
 pub mod logs;
+pub mod rollout;
+pub mod scale;
 pub mod simulate;
 pub mod snapshot;
 pub mod unjoin;
@@ -43,6 +45,8 @@ pub enum Command {
     Create(create::Args),
     Delete(delete::Args),
     Logs(logs::Args),
+    Scale(scale::Args),
+    Rollout(rollout::Args),
     #[command(visible_alias = "explain")]
     Why(why::Args),
     Simulate(simulate::Args),
@@ -64,6 +68,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Create(args) => create::run(global, args).await,
         Command::Delete(args) => delete::run(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
+        Command::Scale(args) => scale::run(global, args).await,
+        Command::Rollout(args) => rollout::run(global, args).await,
         Command::Why(args) => why::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
         Command::Snapshot(args) => snapshot::run(global, args).await,
@@ -106,6 +112,15 @@ mod tests {
             "sky why a -n other",
             "sky simulate -f a.yaml b/ --offline -o json --without c1,c2 --cordon c3 --replicas 4 --exit-code",
             "sky snapshot -o json",
+            "sky scale skyd/web --replicas 0 -n shop",
+            "sky scale web --replicas 100",
+            "sky rollout status skydeployment/web --watch=false --timeout 60",
+            "sky rollout status skyd/web --watch",
+            "sky rollout history skyd/web --revision 3",
+            "sky rollout undo skyd/web --to-revision 2",
+            "sky rollout restart skyd/web",
+            "sky rollout pause skyd/web -n shop",
+            "sky rollout resume skyd/web",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -130,6 +145,12 @@ mod tests {
             "sky why a b c",
             "sky simulate",
             "sky simulate -f a --replicas 0",
+            "sky scale skyd/web",
+            "sky scale skyd/web --replicas -1",
+            "sky scale skyd/web --replicas many",
+            "sky rollout",
+            "sky rollout undo",
+            "sky rollout undo skyd/web --to-revision 0",
         ] {
             assert_eq!(
                 parse(line).map(|_| 0).unwrap_or_else(|error| error.exit_code()),

@@ -194,7 +194,7 @@ impl Fleet {
         for subject in bound {
             if let Ok(workload) = &subject.parsed {
                 for (cluster, replicas) in subject.promised() {
-                    snapshot.reserve(cluster, &workload.needs, replicas);
+                    snapshot.reserve_for(cluster, workload, replicas);
                 }
             }
         }

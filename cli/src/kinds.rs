@@ -6,6 +6,8 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, Resource};
 use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace};
 
+use crate::errors::usage;
+
 /// One of the five kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
@@ -89,6 +91,33 @@ impl Kind {
     }
 }
 
+/// The name in `skyd/NAME`, in its other spellings, or in `NAME` alone.
+///
+/// # Errors
+/// When it is of another kind, or there is none.
+pub fn deployment_name(text: &str) -> anyhow::Result<String> {
+    let name = match text.split_once('/') {
+        None => text,
+        Some((word, name)) => match Kind::from_str(word, true) {
+            Ok(Kind::Deployment) => name,
+            Ok(Kind::Job) => {
+                return Err(usage(
+                    "this is for deployments; the replicas of a job are as it was created",
+                ));
+            }
+            _ => {
+                return Err(usage(format!(
+                    "this is for deployments (skyd/NAME); {word:?} is none"
+                )));
+            }
+        },
+    };
+    match name {
+        "" => Err(usage("the name of a deployment is needed: skyd/NAME")),
+        name => Ok(name.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +137,28 @@ mod tests {
             for name in names {
                 assert_eq!(Kind::from_str(name, true), Ok(kind), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_named_as_kubectl_names_it() {
+        for text in [
+            "web",
+            "skyd/web",
+            "skydeployment/web",
+            "deploy/web",
+            "skydeployments.skymanager.io/web",
+        ] {
+            assert_eq!(deployment_name(text).unwrap(), "web", "{text}");
+        }
+        for (text, words) in [
+            ("skyj/a", "the replicas of a job"),
+            ("pod/a", "\"pod\" is none"),
+            ("skyd/", "is needed"),
+            ("", "is needed"),
+        ] {
+            let error = deployment_name(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 

@@ -12,6 +12,8 @@ pub mod fleet;
 pub mod kinds;
 pub mod kubeconfig;
 pub mod member;
+#[cfg(test)]
+mod mock;
 pub mod output;
 pub mod pairs;
 pub mod quantity;

@@ -32,10 +32,10 @@ pub const ORIGIN_CONFIG_MAP: &str = "sky-origin";
 pub const CLUSTER_ID_ANNOTATION: &str = "skymanager.io/cluster-id";
 /// Annotation on a SkyCluster: `"true"` lets a dead cluster be deleted without withdrawing from it.
 pub const ABANDON_ANNOTATION: &str = "skymanager.io/abandon";
-/// Annotation on a SkyDeployment: another value replaces all its replicas, as a changed template does.
-pub const RESTARTED_AT_ANNOTATION: &str = "skymanager.io/restarted-at";
 /// Annotation on a workload: a value not seen before asks for a retry of a failed run.
 pub const RETRY_ANNOTATION: &str = "skymanager.io/retry";
+/// Annotation on a SkyDeployment: when its pods were last asked to be started anew. Another value rolls them.
+pub const RESTARTED_AT_ANNOTATION: &str = "skymanager.io/restarted-at";
 
 /// Label keys of a user's object that are not copied to members.
 pub const UNCOPIED_KEY_PREFIXES: [&str; 6] = [

@@ -64,11 +64,6 @@ pub(crate) fn workload() -> Vec<ValidationRule> {
                 .to_owned(),
         ),
         rule(
-            format!("!({}) || has(self.template)", filled("overrides")),
-            Some("overrides"),
-            "spec.overrides patch spec.template: add a template, or remove the overrides".to_owned(),
-        ),
-        rule(
             "!has(self.ports) || self.ports.all(p, !has(p.name) || \
              self.ports.exists_one(o, has(o.name) && o.name == p.name))"
                 .to_owned(),

@@ -74,7 +74,8 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque::template")]
     pub template: Option<Value>,
-    /// Patches of the template on some clusters.
+    /// Patches of the pod template on some clusters, applied in order: a later one wins. Without `template` they patch
+    /// the one made of image, run and their neighbours, with its container `main`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub overrides: Vec<TemplateOverride>,
@@ -173,11 +174,12 @@ pub struct TemplateOverride {
     /// Cluster labels; this or `clusters`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_selector: Option<Selector>,
-    /// JSON Patch operations on the template; these or `strategicMerge`.
+    /// JSON Patch operations on the template, below /metadata or /spec; these or `strategicMerge`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "opaque::json_patch")]
     pub json_patch: Vec<Value>,
-    /// A strategic merge patch of the template; this or `jsonPatch`.
+    /// A strategic merge patch of the template; this or `jsonPatch`. Containers, env and volumes are merged by name,
+    /// null removes a field; directives such as `$patch` are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque::strategic_merge")]
     pub strategic_merge: Option<Value>,

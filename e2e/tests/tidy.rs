@@ -29,8 +29,9 @@ const ARROWS: [(&str, &[&str]); 7] = [
 
 /// What sky-core depends on outside tests: nothing that could read a clock, a socket or a cluster. cel comes without its
 /// feature chrono.
-const CORE_NEEDS: [&str; 7] = [
+const CORE_NEEDS: [&str; 8] = [
     "cel",
+    "json-patch",
     "regex",
     "serde",
     "serde_json",

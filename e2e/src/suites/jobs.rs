@@ -1,7 +1,8 @@
 //! Suite `jobs`: what a SkyJob is for, on real containers where it shows, else on simulated nodes.
 //! Cases: `placing` (where it goes, why it waits), `spreading` (in which numbers, and with what), `running` (how it runs
-//! and ends), `refused` (what is not done).
+//! and ends), `overriding` (how it differs by member), `refused` (what is not done).
 
+mod overriding;
 mod placing;
 mod refused;
 mod running;
@@ -46,6 +47,8 @@ pub const SUITE: Suite = Suite {
         case!(running::a_deadline_ends_a_job),
         case!(running::a_namespace_comes_to_a_member_when_first_needed),
         case!(running::a_running_job_that_is_deleted_leaves_nothing),
+        case!(overriding::pods_differ_by_member_as_overrides_say),
+        case!(overriding::an_override_that_cannot_be_applied_fails_the_job_in_words),
         case!(refused::a_field_without_behaviour_is_refused_in_words),
         case!(refused::what_no_schema_can_know_is_refused_by_the_operator_in_words),
         case!(refused::a_template_that_a_member_refuses_fails_the_job),

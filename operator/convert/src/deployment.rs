@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sky_core::cluster::Cluster;
 use sky_core::deployment::{ClusterStatus, Counts, Facts, OnLost, Status};
 use sky_core::job::{Condition, Refused};
 use sky_core::labels::Labels;
@@ -17,6 +18,7 @@ use sky_crds::workload::OnClusterLost;
 use sky_crds::{SkyDeployment, SkyDeploymentStatus, names};
 
 use crate::job::copied;
+use crate::overrides::{Overridden, Rules};
 use crate::status::{LONGEST_MESSAGE, code, cut, diagnosis_from_api, diagnosis_to_api, transition};
 use crate::workload::{self, Defaults, invalid};
 use crate::{eviction, placement, resources};
@@ -44,6 +46,8 @@ pub struct Deployment {
     pub workload: Workload,
     /// What a replica runs.
     pub program: Program,
+    /// Changes of its pod template by cluster.
+    pub overrides: Rules,
     /// Seconds in which a share must start its first replica; 0: any time.
     pub pending_timeout: i64,
     /// Seconds without progress after which a rollout is stuck.
@@ -73,13 +77,20 @@ pub fn parse(api: &SkyDeployment, defaults: &Defaults) -> Result<Deployment, Ref
     workload::refuse_unsupported(Kind::SkyDeployment, &spec.workload)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::DEPLOYMENT_CPU)?;
     refuse_restart_policy(spec.workload.template.as_ref())?;
+    let overrides = Rules::read(&spec.workload)?;
     let labels = copied(api.metadata.labels.as_ref());
+    let mut workload = Workload {
+        replicas: i64::from(spec.replicas),
+        ..workload::workload(Kind::SkyDeployment, &api.metadata, &spec.workload, needs)
+    };
+    // Annotations stay off the pods of a SkyDeployment.
+    let copied_to_pods = (&labels, &Labels::new());
+    let kind = Kind::SkyDeployment;
+    workload.overrides = Overridden::of(&overrides, kind, &program, copied_to_pods, &workload.needs);
     Ok(Deployment {
-        workload: Workload {
-            replicas: i64::from(spec.replicas),
-            ..workload::workload(Kind::SkyDeployment, &api.metadata, &spec.workload, needs)
-        },
+        workload,
         program,
+        overrides,
         pending_timeout: spec
             .workload
             .pending_timeout_seconds
@@ -169,10 +180,10 @@ pub fn facts(api: &SkyDeployment, parsed: Result<&Deployment, &Refused>) -> Fact
     }
 }
 
-/// The share of `deployment` that `placed` says, as its member is to create it, without accelerators, which each member
+/// The share of `deployment` that `placed` says, as its member, this cluster, is to create it, without accelerators, which each member
 /// names in its own way.
 #[must_use]
-pub fn share(deployment: &Deployment, placed: &PlacedShare, origin: &str) -> Share {
+pub fn share(deployment: &Deployment, placed: &PlacedShare, cluster: &Cluster, origin: &str) -> Share {
     let workload = &deployment.workload;
     Share {
         key: key(workload, placed),
@@ -188,6 +199,7 @@ pub fn share(deployment: &Deployment, placed: &PlacedShare, origin: &str) -> Sha
         annotations: deployment.annotations.clone(),
         program: deployment.program.clone(),
         requests: workload.needs.resources.clone(),
+        patches: deployment.overrides.patches(&placed.cluster, &cluster.labels),
         accelerator: None,
         retry: Retry::Restart(0),
         progress_deadline: deployment.progress_deadline,

@@ -15,6 +15,7 @@ use sky_crds::names;
 use sky_crds::scalar::Count;
 use sky_crds::{SkyJob, SkyJobSpec};
 
+use crate::overrides::{Overridden, Rules};
 use crate::workload::{self, Defaults, invalid};
 use crate::{eviction, placement, resources, status};
 
@@ -25,6 +26,8 @@ pub struct Job {
     pub workload: Workload,
     /// What a replica runs.
     pub program: Program,
+    /// Changes of its pod template by cluster.
+    pub overrides: Rules,
     /// What happens when a replica fails.
     pub retry: Retry,
     /// Seconds in which a share must start its first replica; 0: any time.
@@ -48,19 +51,27 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     workload::refuse_unsupported(Kind::SkyJob, &spec.workload)?;
     let replicas = replicas(spec)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
+    let overrides = Rules::read(&spec.workload)?;
     let metadata = &job.metadata;
-    let workload = Workload {
+    let mut workload = Workload {
         replicas,
         gang: spec.gang.unwrap_or(true),
         program: workload::kind_of_program(&spec.workload, defaults),
         ..workload::workload(Kind::SkyJob, metadata, &spec.workload, needs)
     };
     workload::check_spread(&workload)?;
+    let (labels, annotations) = (
+        copied(metadata.labels.as_ref()),
+        copied(metadata.annotations.as_ref()),
+    );
+    let copied = (&labels, &annotations);
+    workload.overrides = Overridden::of(&overrides, Kind::SkyJob, &program, copied, &workload.needs);
     let limit = i64::from(spec.backoff_limit.unwrap_or(0));
     let restart = restart_policy(spec)?;
     Ok(Job {
         workload,
         program,
+        overrides,
         pending_timeout: spec
             .workload
             .pending_timeout_seconds
@@ -71,8 +82,8 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
         },
         run: present_run(job),
         spec_hash: spec_hash(spec),
-        labels: copied(metadata.labels.as_ref()),
-        annotations: copied(metadata.annotations.as_ref()),
+        labels,
+        annotations,
     })
 }
 
@@ -239,10 +250,10 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
     })
 }
 
-/// The share of `job` that `placed` says, as its member is to create it: running, not known to be there yet, and without
-/// accelerators, which each member names in its own way.
+/// The share of `job` that `placed` says, as its member, a cluster with these labels, is to create it: running, not known
+/// to be there yet, and without accelerators, which each member names in its own way.
 #[must_use]
-pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
+pub fn share(job: &Job, placed: &PlacedShare, labels: &Labels, origin: &str) -> Share {
     let workload = &job.workload;
     let object = naming::share_object(&workload.name, &workload.uid, &job.run, &placed.id);
     Share {
@@ -272,6 +283,7 @@ pub fn share(job: &Job, placed: &PlacedShare, origin: &str) -> Share {
         labels: job.labels.clone(),
         annotations: job.annotations.clone(),
         program: job.program.clone(),
+        patches: job.overrides.patches(&placed.cluster, labels),
         requests: workload.needs.resources.clone(),
         accelerator: None,
         retry: job.retry.less(placed.interruptions),

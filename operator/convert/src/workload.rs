@@ -10,6 +10,7 @@ use sky_core::workload::{Kind, Needs, Part, PartOf, Preference, ProgramKind, Spr
 use sky_crds::placement::{Placement, Spread as ApiSpread, SpreadStrategy};
 use sky_crds::workload::{OnClusterLost, SlurmOptions as ApiOptions, WorkloadSpec};
 
+pub use crate::overrides::patches;
 use crate::{resources, selector, template};
 
 /// What the operator adds where a spec is silent.
@@ -43,7 +44,6 @@ pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<
     let fields = [
         ("onClusterLost: Reschedule", kind == Kind::SkyJob && reschedules),
         ("followConfig: true", workload.follow_config == Some(true)),
-        ("overrides", !workload.overrides.is_empty()),
         ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
         (
             "slurm.directives.exclusive",

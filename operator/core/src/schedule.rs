@@ -193,7 +193,10 @@ impl Asked<'_> {
                 }
             }
         }
-        let fit = cluster.room.as_ref().map_or(0, |room| room.fit(&workload.needs));
+        let fit = cluster
+            .room
+            .as_ref()
+            .map_or(0, |room| room.fit(&workload.needs_on(cluster)));
         verdict.fit = fit.min(workload.replicas);
         for seat in &self.scores {
             if let Some(score) = seat.plugin.score(context, cluster) {
@@ -368,7 +371,7 @@ fn refuse(
     let wanted = if workload.gang { workload.replicas } else { 1 };
     let mut empty: Vec<i64> = allowed
         .iter()
-        .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs)))
+        .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs_on(cluster))))
         .collect();
     if let Some(most) = workload.spread.max_clusters {
         empty.sort_unstable_by_key(|fit| Reverse(*fit));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::labels::Labels;
+pub use crate::patch::Patch;
 use crate::ranks::Ranks;
 use crate::resources::Resources;
 use crate::workload::{Kind, WorkloadRef};
@@ -92,7 +93,9 @@ pub struct Share {
     pub annotations: Labels,
     /// What a replica runs.
     pub program: Program,
-    /// What a replica asks for.
+    /// Changes of its pod template on this cluster, in order; a later one wins.
+    pub patches: Vec<Patch>,
+    /// What a replica asks for before these changes.
     pub requests: Resources,
     /// Accelerators that it asks for besides, as its member names them.
     pub accelerator: Option<Accelerator>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::workload::{NamespaceRule, Needs, Policy};
+use crate::workload::{NamespaceRule, Needs, Policy, Workload};
 
 /// Clusters and rules at one moment. Room is taken from it as the round goes on.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,14 @@ impl Snapshot {
             .and_then(|cluster| cluster.room.as_mut())
         {
             Arc::make_mut(room).take(needs, count);
+        }
+    }
+
+    /// Promises room for `count` replicas of `workload` on `cluster`.
+    pub fn reserve_for(&mut self, cluster: &str, workload: &Workload, count: i64) {
+        if let Some(of) = self.clusters.get(cluster) {
+            let needs = workload.needs_on(of).into_owned();
+            self.reserve(cluster, &needs, count);
         }
     }
 }

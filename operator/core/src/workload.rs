@@ -1,13 +1,15 @@
 //! A workload and a policy as the scheduler sees them. Made by sky-convert from SkyJob and FilterPolicy.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::accelerator;
-use crate::cluster::Toleration;
+use crate::cluster::{Cluster, Toleration};
 use crate::labels::{Labels, Selector};
 use crate::resources::Resources;
 
@@ -63,10 +65,12 @@ pub struct Workload {
     pub replicas: i64,
     /// All replicas at once or none.
     pub gang: bool,
-    /// What one replica needs of a node.
+    /// What one replica needs of a node where no override says otherwise.
     pub needs: Arc<Needs>,
     /// What its replicas run, as far as a manager's ability to run it depends on it.
     pub program: ProgramKind,
+    /// What it needs where overrides change its pod template; `None`: it needs the same everywhere.
+    pub overrides: Option<Arc<dyn Overrides>>,
     /// Clusters pass that satisfy one of these; empty: all pass.
     pub filters: Vec<Selector>,
     /// Weights of clusters.
@@ -109,6 +113,7 @@ impl Workload {
             gang: kind == Kind::SkyJob,
             needs: Arc::default(),
             program: ProgramKind::default(),
+            overrides: None,
             filters: Vec::new(),
             preferences: Vec::new(),
             tolerations: Vec::new(),
@@ -118,6 +123,37 @@ impl Workload {
             revision: 0,
         }
     }
+}
+
+impl Workload {
+    /// What one replica needs of a node of `cluster`.
+    #[must_use]
+    pub fn needs_on(&self, cluster: &Cluster) -> Cow<'_, Arc<Needs>> {
+        needs_on(&self.needs, self.overrides.as_deref(), cluster)
+    }
+}
+
+/// What one replica needs of a node of `cluster`: `needs` unless `overrides` say otherwise.
+#[must_use]
+pub fn needs_on<'n>(
+    needs: &'n Arc<Needs>,
+    overrides: Option<&dyn Overrides>,
+    cluster: &Cluster,
+) -> Cow<'n, Arc<Needs>> {
+    match overrides.and_then(|overrides| overrides.needs(&cluster.name, &cluster.labels)) {
+        Some(needs) => Cow::Owned(needs),
+        None => Cow::Borrowed(needs),
+    }
+}
+
+/// What replicas need on clusters for which the user patches their pod template. Made by sky-convert, which can read
+/// templates. A function of its arguments alone.
+pub trait Overrides: Debug + Send + Sync {
+    /// What one replica needs of a node of the cluster of this name and labels; `None`: no override applies there.
+    fn needs(&self, cluster: &str, labels: &Labels) -> Option<Arc<Needs>>;
+
+    /// Equal ones mean equal answers.
+    fn fingerprint(&self) -> &str;
 }
 
 /// What replicas run, as far as a manager's ability to run it depends on it.

@@ -28,6 +28,7 @@ fn share(run: &str, number: usize, directory: &str) -> Share {
     let script = format!("echo \"$SKY_JOB $SKY_RANK\" >> {directory}/ledger; printf '%s' \"$TEXT\"");
     Share {
         key: ShareKey {
+            kind: sky_core::workload::Kind::SkyJob,
             namespace: "life".into(),
             object: name.clone(),
         },
@@ -65,6 +66,8 @@ fn share(run: &str, number: usize, directory: &str) -> Share {
             models: vec!["a100".into()],
         }),
         retry: Retry::Replace(0),
+        progress_deadline: None,
+        patches: vec![],
     }
 }
 

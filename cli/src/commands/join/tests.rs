@@ -1,50 +1,10 @@
 //! The calls of join, in their order: on the member, then on the host; a second run makes the same ones.
 
-use http::{Request, Response, StatusCode};
-use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::client::{MockServer, mock};
-
-/// One request that a test answers.
-struct Call {
-    line: String,
-    query: String,
-    body: Value,
-}
-
-/// Answers every request by `answer` until the client is gone; the calls are the result.
-async fn serve(mut server: MockServer, answer: impl Fn(&Call) -> (u16, Value)) -> Vec<Call> {
-    let mut calls = Vec::new();
-    while let Some((request, respond)) = server.next_request().await {
-        let call = read(request).await;
-        let (code, body) = answer(&call);
-        let status = StatusCode::from_u16(code).unwrap();
-        let body = Body::from(serde_json::to_vec(&body).unwrap());
-        respond.send_response(Response::builder().status(status).body(body).unwrap());
-        calls.push(call);
-    }
-    calls
-}
-
-async fn read(request: Request<Body>) -> Call {
-    let line = format!("{} {}", request.method(), request.uri().path());
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let bytes = request.into_body().collect_bytes().await.unwrap();
-    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Call { line, query, body }
-}
-
-fn lines(calls: &[Call]) -> Vec<&str> {
-    calls.iter().map(|call| call.line.as_str()).collect()
-}
-
-fn failure(code: u16, reason: &str, message: &str) -> (u16, Value) {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
-        "message": message, "details": {"name": "x"}});
-    (code, status)
-}
+use crate::client::mock;
+use crate::mock::{Call, failure, lines, serve};
 
 fn options(arguments: &[&str]) -> Options {
     use clap::Parser as _;

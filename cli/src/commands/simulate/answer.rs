@@ -88,7 +88,7 @@ fn one(scheduler: &Scheduler, snapshot: &mut Snapshot, subject: &Subject) -> Ans
         Outcome::TooLarge(message) => (Vec::new(), "TooLarge", message),
     };
     for part in &placement {
-        snapshot.reserve(&part.cluster, &workload.needs, part.replicas);
+        snapshot.reserve_for(&part.cluster, workload, part.replicas);
     }
     Answer {
         placement,

@@ -220,6 +220,7 @@ async fn seat(scene: &Scene, jobs: &[&str]) -> Fake {
             annotations: Default::default(),
             program: Program::Container(Container::default()),
             requests: Resources::new(1, 1),
+            patches: vec![],
             accelerator: None,
             retry: Retry::Replace(0),
             progress_deadline: None,

@@ -94,10 +94,15 @@ async fn ensure(
             replicas: placed.replicas,
         }))
     } else {
-        let mut share = share(deployment, placed, &context.origin);
+        // Without its labels nobody knows which overrides apply.
+        let rules = context.rules.read();
+        let standing = rules.clusters.get(placed.cluster.as_str());
+        let standing = standing.ok_or_else(|| unseated(&placed.cluster))?;
+        let mut share = share(deployment, placed, standing, &context.origin);
         if deployment.workload.needs.accelerator.is_some() {
             let nodes = context.fleet.read(&placed.cluster, View::nodes).flatten();
-            share.accelerator = accelerator(&deployment.workload, &nodes.unwrap_or_default());
+            let needs = deployment.workload.needs_on(standing);
+            share.accelerator = accelerator(&needs, &nodes.unwrap_or_default());
             if share.accelerator.is_none() {
                 let words = "no node there has the accelerators any more";
                 return Err(MemberError::new(Class::Throttled, words));

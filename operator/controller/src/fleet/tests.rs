@@ -49,6 +49,7 @@ async fn give(fake: &Fake, job: &str) {
         annotations: Default::default(),
         program: Program::Container(Container::default()),
         requests: Resources::new(1, 1),
+        patches: vec![],
         accelerator: None,
         retry: Retry::Replace(0),
         progress_deadline: None,

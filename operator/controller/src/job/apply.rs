@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use sky_convert::accelerator::accelerator;
 use sky_convert::job::{Job, share};
+use sky_core::cluster::Cluster;
 use sky_core::job::{SentBack, Step};
+use sky_core::labels::Labels;
 use sky_core::observation::Trouble;
-use sky_core::placement::PlacedShare;
 use sky_core::share::{Share, ShareKey};
 use sky_member::{Class, Desired, Member, MemberError, Tombstone, Withdraw, Withdrawn};
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ pub(super) async fn steps(
                 withdraw(context, step, cluster, key, Withdraw::IfNotStarted).await
             }
             Step::Bury { share: placed } => {
-                let Share { key, stamp, .. } = share(job, placed, &context.origin);
+                let Share { key, stamp, .. } = share(job, placed, &Labels::new(), &context.origin);
                 let since = clock::now().as_second();
                 let tombstone = Withdraw::Always(Tombstone { stamp, since });
                 let outcome = withdraw(context, step, &placed.cluster, &key, tombstone).await;
@@ -80,12 +81,15 @@ pub(super) async fn steps(
                 suspended,
                 known,
             } => {
+                let rules = context.rules.read();
+                let standing = rules.clusters.get(&*placed.cluster);
+                let labels = standing.map(|cluster| cluster.labels.clone()).unwrap_or_default();
                 let desired = Share {
                     suspended: *suspended,
                     known: *known,
-                    ..share(job, placed, &context.origin)
+                    ..share(job, placed, &labels, &context.origin)
                 };
-                ensure(context, job, step, placed, desired).await
+                ensure(context, job, step, standing, desired).await
             }
         }
     }))
@@ -108,29 +112,39 @@ pub(super) async fn withdrawals(context: &Context, steps: &[Step], memory: &mut 
     next_try(memory, now)
 }
 
+/// `standing` is the share's cluster as its SkyCluster says; `None` when that is gone.
 async fn ensure(
     context: &Context,
     job: &Job,
     step: &Step,
-    placed: &PlacedShare,
+    standing: Option<&Cluster>,
     mut desired: Share,
 ) -> Outcome {
-    let cluster = &placed.cluster;
-    if job.workload.needs.accelerator.is_some() {
+    let cluster = desired.cluster.clone();
+    let asks = job.workload.needs.accelerator.is_some();
+    if asks {
         let nodes = context
             .fleet
-            .read(cluster, View::nodes)
+            .read(&cluster, View::nodes)
             .flatten()
             .unwrap_or_default();
-        desired.accelerator = accelerator(&job.workload, &nodes);
+        let needs = standing.map_or_else(
+            || job.workload.needs.clone(),
+            |standing| job.workload.needs_on(standing).into_owned(),
+        );
+        desired.accelerator = accelerator(&needs, &nodes);
     }
-    let key = desired.key.clone();
-    let lacks_accelerator = job.workload.needs.accelerator.is_some() && desired.accelerator.is_none();
-    let result = match context.fleet.member(cluster) {
+    let (key, share) = (desired.key.clone(), desired.stamp.share.clone());
+    let lacks_accelerator = asks && desired.accelerator.is_none();
+    let result = match context.fleet.member(&cluster) {
         Some(_) if lacks_accelerator && !desired.known => Err(MemberError::new(
             Class::Throttled,
             "no node there has the accelerators any more".to_owned(),
         )),
+        // Without its labels nobody knows which overrides apply.
+        Some(_) if standing.is_none() && !job.overrides.is_empty() && !desired.known => {
+            Err(unseated(&cluster))
+        }
         Some(member) => match claim(&context.fleet, &*member, &key.namespace, &context.origin).await {
             Ok(()) => member
                 .ensure(Desired::Share(Box::new(desired)))
@@ -138,12 +152,12 @@ async fn ensure(
                 .map(|_| false),
             Err(error) => Err(error),
         },
-        None => Err(unseated(cluster)),
+        None => Err(unseated(&cluster)),
     };
     Outcome {
         mark: mark(step),
-        share: Some(placed.id.clone()),
-        cluster: cluster.clone(),
+        share: Some(share),
+        cluster,
         key,
         result,
     }

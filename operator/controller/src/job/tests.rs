@@ -6,6 +6,7 @@ mod evictions;
 mod faults;
 mod kills;
 mod life;
+mod overrides;
 mod silence;
 
 use serde_json::{Value, json};

@@ -168,7 +168,7 @@ impl Board {
             answered.push(workload.reference());
             if let Outcome::Placed(parts) = &decision.outcome {
                 for (cluster, count) in parts {
-                    snapshot.reserve(cluster, &workload.needs, *count);
+                    snapshot.reserve_for(cluster, &workload, *count);
                 }
                 slots.waiting.remove(&uid);
                 slots
@@ -220,9 +220,15 @@ fn same(a: &Workload, b: &Workload) -> bool {
         && a.priority == b.priority
         && a.labels == b.labels
         && a.needs == b.needs
+        && fingerprint(a) == fingerprint(b)
         && a.filters == b.filters
         && a.preferences == b.preferences
         && a.tolerations == b.tolerations
+}
+
+fn fingerprint(workload: &Workload) -> Option<&str> {
+    let overrides = workload.overrides.as_deref();
+    overrides.map(|overrides| overrides.fingerprint())
 }
 
 #[cfg(test)]

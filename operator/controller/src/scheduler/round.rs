@@ -8,11 +8,11 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use sky_convert::job::{has_ended, parse};
 use sky_convert::{deployment, placement};
-use sky_core::cluster::Health;
+use sky_core::cluster::{Cluster, Health};
 use sky_core::decision::Outcome;
 use sky_core::placement::Placement;
 use sky_core::snapshot::Snapshot;
-use sky_core::workload::{Kind, Needs, WorkloadRef};
+use sky_core::workload::{Kind, Needs, Overrides, Workload, WorkloadRef, needs_on};
 use sky_crds::status::PlacementStatus;
 use sky_crds::{SkyDeployment, SkyJob};
 
@@ -26,8 +26,32 @@ use crate::stores::reference;
 /// An unfinished placement.
 struct Bound {
     workload: WorkloadRef,
-    needs: Arc<Needs>,
+    asked: Asked,
     placement: Placement,
+}
+
+/// What one replica of a bound job needs, cluster by cluster.
+#[derive(Clone)]
+struct Asked {
+    needs: Arc<Needs>,
+    overrides: Option<Arc<dyn Overrides>>,
+}
+
+impl Asked {
+    fn of(workload: &Workload) -> Self {
+        Self {
+            needs: workload.needs.clone(),
+            overrides: workload.overrides.clone(),
+        }
+    }
+
+    fn on(&self, cluster: Option<&Cluster>) -> Arc<Needs> {
+        let overrides = self.overrides.as_deref();
+        cluster.map_or_else(
+            || self.needs.clone(),
+            |cluster| needs_on(&self.needs, overrides, cluster).into_owned(),
+        )
+    }
 }
 
 /// Where a round reads from.
@@ -38,7 +62,7 @@ pub struct Sources {
     fleet: Arc<Fleet>,
     defaults: LiveDefaults,
     /// What replicas of bound workloads need, by uid and generation: parsing it anew each round would cost most of it.
-    needs: Mutex<HashMap<String, (i64, Arc<Needs>)>>,
+    needs: Mutex<HashMap<String, (i64, Asked)>>,
     rooms: Mutex<Rooms>,
 }
 
@@ -72,8 +96,8 @@ impl Sources {
     pub(super) fn snapshot(&self, assumed: &mut Assumed) -> Snapshot {
         let bound = self.bound();
         self.drop_bound(assumed);
-        let mut promises = self.promises(&bound, assumed);
         let mut snapshot = (*self.rules.read()).clone();
+        let mut promises = self.promises(&bound, assumed, &snapshot);
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, cluster) in &mut snapshot.clusters {
             let seen = self
@@ -115,7 +139,12 @@ impl Sources {
     }
 
     /// Room promised on each cluster, in the order of uids.
-    fn promises(&self, bound: &BTreeMap<String, Bound>, assumed: &Assumed) -> BTreeMap<String, Promises> {
+    fn promises(
+        &self,
+        bound: &BTreeMap<String, Bound>,
+        assumed: &Assumed,
+        rules: &Snapshot,
+    ) -> BTreeMap<String, Promises> {
         let mut promises: BTreeMap<String, Promises> = BTreeMap::new();
         for job in bound.values() {
             for share in job.placement.shares.iter().filter(|share| !share.complete) {
@@ -126,7 +155,8 @@ impl Sources {
                 let open = share.replicas - settled;
                 if open > 0 {
                     let of_cluster = promises.entry(share.cluster.clone()).or_default();
-                    of_cluster.push((job.needs.clone(), open));
+                    let cluster = rules.clusters.get(&*share.cluster);
+                    of_cluster.push((job.asked.on(cluster), open));
                 }
             }
         }
@@ -134,7 +164,8 @@ impl Sources {
             if let Outcome::Placed(parts) = &decision.outcome {
                 for (cluster, count) in parts {
                     let of_cluster = promises.entry(cluster.clone()).or_default();
-                    of_cluster.push((workload.needs.clone(), *count));
+                    let needs = Asked::of(workload).on(rules.clusters.get(&**cluster));
+                    of_cluster.push((needs, *count));
                 }
             }
         }
@@ -151,17 +182,16 @@ impl Sources {
             if has_ended(job) {
                 continue;
             }
-            let needs = || parse(job, &defaults).ok().map(|job| job.workload.needs);
+            let asked = || parse(job, &defaults).ok().map(|job| Asked::of(&job.workload));
             let status = job.status.as_ref();
             let placed = status.and_then(|status| status.placement.as_ref());
-            keep(&mut bound, &mut kept, (Kind::SkyJob, job), placed, needs);
+            keep(&mut bound, &mut kept, (Kind::SkyJob, job), placed, asked);
         }
         for guard in self.deployments.state() {
             let Ok(deployment) = &guard.0 else { continue };
-            let needs = || {
-                deployment::workload(deployment, &defaults)
-                    .ok()
-                    .map(|workload| workload.needs)
+            let asked = || {
+                let workload = deployment::workload(deployment, &defaults).ok()?;
+                Some(Asked::of(&workload))
             };
             let status = deployment.status.as_ref();
             let placed = status.and_then(|status| status.placement.as_ref());
@@ -170,7 +200,7 @@ impl Sources {
                 &mut kept,
                 (Kind::SkyDeployment, deployment),
                 placed,
-                needs,
+                asked,
             );
         }
         kept.retain(|uid, _| bound.contains_key(uid));
@@ -178,14 +208,14 @@ impl Sources {
     }
 }
 
-/// Adds a workload that has a place to `bound`. What it needs is `needs`, asked only when its spec is another than the
-/// one `known`.
+/// Adds a workload that has a place to `bound`. What it needs is `asked`, worked out only when its spec is another than
+/// the one `known`.
 fn keep(
     bound: &mut BTreeMap<String, Bound>,
-    known: &mut HashMap<String, (i64, Arc<Needs>)>,
+    known: &mut HashMap<String, (i64, Asked)>,
     (kind, object): (Kind, &impl ResourceExt),
     placed: Option<&PlacementStatus>,
-    needs: impl FnOnce() -> Option<Arc<Needs>>,
+    asked: impl FnOnce() -> Option<Asked>,
 ) {
     let Some(placed) = placed.filter(|placement| !placement.shares.is_empty()) else {
         return;
@@ -194,13 +224,13 @@ fn keep(
         return;
     };
     let before = known.get(&uid).filter(|(of, _)| *of == generation);
-    let Some(needs) = before.map(|(_, needs)| needs.clone()).or_else(needs) else {
+    let Some(asked) = before.map(|(_, asked)| asked.clone()).or_else(asked) else {
         return;
     };
-    known.insert(uid.clone(), (generation, needs.clone()));
+    known.insert(uid.clone(), (generation, asked.clone()));
     let of = Bound {
         workload: reference(kind, object),
-        needs,
+        asked,
         placement: placement::from_api(placed),
     };
     bound.insert(uid, of);

@@ -137,7 +137,7 @@ fn a_share_is_named_the_same_every_time() {
         attempt: 1,
         ..PlacedShare::default()
     };
-    let share = share(&job, &placed, "origin");
+    let share = share(&job, &placed, &Labels::new(), "origin");
     assert_eq!(share.key.object, naming::share_object("my-job", "u", "", "1-0"));
     assert_eq!(share.key.namespace, "default");
 }

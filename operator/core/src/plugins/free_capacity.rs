@@ -17,7 +17,7 @@ impl SchedulerPlugin for FreeCapacity {
     /// The mean, over the resources, of the share in hundredths that is left after one replica.
     fn score(&self, context: Context<'_>, cluster: &Cluster) -> Option<Score> {
         let room = cluster.room.as_ref()?;
-        let needs = &context.workload.needs;
+        let needs = context.workload.needs_on(cluster);
         let (free, all) = (room.free(), room.allocatable());
         let mut sum = left(free.cpu, needs.resources.cpu, all.cpu)
             + left(free.memory, needs.resources.memory, all.memory);
@@ -30,7 +30,7 @@ impl SchedulerPlugin for FreeCapacity {
             count += 1;
         }
         if let Some(need) = &needs.accelerator
-            && let Some(pieces) = room.pieces(needs)
+            && let Some(pieces) = room.pieces(&needs)
         {
             sum += left(pieces.free, need.count, pieces.allocatable);
             count += 1;

@@ -17,7 +17,7 @@ impl SchedulerPlugin for NodeFit {
     fn filter(&self, context: Context<'_>, cluster: &Cluster) -> Result<(), Refusal> {
         match &cluster.room {
             None => Err(Refusal::new("NotReported", "not reported yet")),
-            Some(room) => match room.shortage(&context.workload.needs) {
+            Some(room) => match room.shortage(&context.workload.needs_on(cluster)) {
                 Some(words) => Err(Refusal::new("InsufficientCapacity", words)),
                 None => Ok(()),
             },

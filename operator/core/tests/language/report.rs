@@ -23,7 +23,7 @@ pub fn report(mut scenario: Scenario) -> String {
         tell(&mut text, workload, &decision);
         if let Outcome::Placed(parts) = &decision.outcome {
             for (cluster, count) in parts {
-                scenario.snapshot.reserve(cluster, &workload.needs, *count);
+                scenario.snapshot.reserve_for(cluster, workload, *count);
             }
         }
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use sky_core::labels::{Labels, Selector};
 use sky_core::quantity;
 use sky_core::resources::Resources;
-use sky_core::workload::{AcceleratorNeed, Kind, Needs, Part, PartOf, Preference, Strategy, Workload};
+use sky_core::workload::{
+    AcceleratorNeed, Kind, Needs, Overrides, Part, PartOf, Preference, Strategy, Workload,
+};
 
 use super::rules;
 use super::words::{Words, pair};
@@ -32,6 +35,7 @@ pub const KEYWORDS: &[&str] = &[
     "gang",
     "placed",
     "cooling",
+    "override",
     "node-selector",
     "node-affinity",
     "node-tolerate",
@@ -60,13 +64,52 @@ pub fn workload(kind: Kind, words: &mut Words) -> Result<Workload, String> {
         ..Workload::new(kind, "default", &name)
     };
     let mut needs = default_needs(if is_job { 1000 } else { 500 });
+    let mut overridden = Overridden::default();
     while let Some(word) = words.take() {
-        if !need(&word, words, &mut needs)? {
+        if word == "override" {
+            overridden.0.push(one_override(words, &needs)?);
+        } else if !need(&word, words, &mut needs)? {
             clause(&word, words, &mut workload)?;
         }
     }
     workload.needs = Arc::new(needs);
+    if !overridden.0.is_empty() {
+        workload.overrides = Some(Arc::new(overridden));
+    }
     Ok(workload)
+}
+
+/// What replicas need on clusters that a selector matches; the last that does counts.
+#[derive(Debug, Default)]
+struct Overridden(Vec<(Selector, Arc<Needs>)>);
+
+impl Overrides for Overridden {
+    fn needs(&self, _: &str, labels: &Labels) -> Option<Arc<Needs>> {
+        let mut rules = self.0.iter().rev();
+        let (_, needs) = rules.find(|(selector, _)| selector.matches(labels))?;
+        Some(needs.clone())
+    }
+
+    fn fingerprint(&self) -> &str {
+        "of a scenario"
+    }
+}
+
+/// `SELECTOR with cpu 4, memory 1Gi`: the needs as they are so far, but for these.
+fn one_override(words: &mut Words, needs: &Needs) -> Result<(Selector, Arc<Needs>), String> {
+    let (selector, mut needs) = (rules::selector(words)?, needs.clone());
+    if !words.is("with") {
+        return Err("an override is: SELECTOR with cpu 4, memory 1Gi".into());
+    }
+    loop {
+        let word = words.want("what is overridden")?;
+        if !need(&word, words, &mut needs)? {
+            return Err(format!("{word:?} is nothing that a replica needs"));
+        }
+        if !words.is(",") {
+            return Ok((selector, Arc::new(needs)));
+        }
+    }
 }
 
 /// Reads one clause about what a replica needs; answers whether it was one.

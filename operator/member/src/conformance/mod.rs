@@ -256,6 +256,7 @@ impl Scene<'_> {
                 ..Container::default()
             }),
             requests: description.asks,
+            patches: vec![],
             accelerator: None,
             retry: Retry::Replace(0),
             progress_deadline: None,

@@ -149,6 +149,7 @@ pub(super) fn inert(key: &ShareKey, tombstone: &Tombstone) -> Share {
         annotations: BTreeMap::new(),
         program: Program::Container(Container::default()),
         requests: Resources::default(),
+        patches: vec![],
         accelerator: None,
         retry: Retry::Replace(0),
         progress_deadline: None,

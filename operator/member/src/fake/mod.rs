@@ -22,7 +22,7 @@ use sky_core::labels::Labels;
 use sky_core::namespace::SeenNamespace;
 use sky_core::observation::{MemberEvent, Observation, Started, Trouble};
 use sky_core::resources::Resources;
-use sky_core::share::ShareKey;
+use sky_core::share::{Patch, ShareKey};
 use sky_core::workload::Kind;
 
 use crate::{
@@ -255,6 +255,14 @@ impl Fake {
         let state = self.state();
         let keys = state.keys_of(workload);
         keys.iter().filter_map(|key| state.observation(key)).collect()
+    }
+
+    /// The patches that the shares of the workload of this name were created with.
+    #[must_use]
+    pub fn patches(&self, workload: &str) -> Vec<Patch> {
+        let state = self.state();
+        let keys = state.keys_of(workload);
+        keys.iter().flat_map(|key| state.patches(key)).collect()
     }
 
     /// What calls have changed here so far, in order: `create job/1-0`.

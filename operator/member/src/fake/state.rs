@@ -7,7 +7,7 @@ use futures::channel::mpsc::UnboundedSender;
 use sky_core::cluster::Node;
 use sky_core::namespace::{Namespace, Wanted};
 use sky_core::observation::{End, Item, ItemKey, MemberEvent, Observation, Started, Trouble};
-use sky_core::share::{Program, Share, ShareKey};
+use sky_core::share::{Patch, Program, Share, ShareKey};
 use sky_core::{Seconds, share};
 
 use super::held::{self, Held, Replica};
@@ -182,6 +182,11 @@ impl State {
     pub(super) fn keys_of(&self, workload: &str) -> Vec<ShareKey> {
         let of = |(_, held): &(&ShareKey, &Held)| held.share.stamp.name == workload;
         self.held.iter().filter(of).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn patches(&self, key: &ShareKey) -> Vec<Patch> {
+        let held = self.held.get(key);
+        held.map(|held| held.share.patches.clone()).unwrap_or_default()
     }
 
     pub(super) fn observation(&self, key: &ShareKey) -> Option<Observation> {

@@ -35,7 +35,7 @@ pub(super) async fn ensure(client: &Client, share: &Share) -> Result<Ensured, Me
 async fn apply(client: &Client, share: &Share) -> Result<Option<Ensured>, MemberError> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), &share.key.namespace);
     let present = look(&api, &share.key).await?;
-    let mut wanted = object::deployment(share);
+    let mut wanted = object::deployment(share)?;
     let mut params = PatchParams::apply(MANAGER);
     if let Some(present) = &present {
         own(present, &share.stamp)?;

@@ -16,7 +16,7 @@ pub(super) const TRIES: u32 = 5;
 
 /// Creates the Job of `share`, or finds it, or changes whether it is suspended.
 pub(super) async fn ensure_share(client: &Client, share: &Share) -> Result<Ensured, MemberError> {
-    if !share.known && create(client, &share.key, &share.stamp.origin, object::job(share)).await? {
+    if !share.known && create(client, &share.key, &share.stamp.origin, object::job(share)?).await? {
         return Ok(Ensured::Created);
     }
     let jobs: Api<Job> = Api::namespaced(client.clone(), &share.key.namespace);

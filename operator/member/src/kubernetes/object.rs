@@ -2,35 +2,42 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sky_core::marks;
-use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share, ShareKey};
+use sky_core::pod::{self, MAIN};
+use sky_core::share::{Accelerator, Retry, Share, ShareKey};
 use sky_core::workload::Kind;
 
 use super::node::ACCELERATOR_LABELS;
 use super::stamp;
-use crate::Tombstone;
+use crate::{Class, MemberError, Tombstone};
 
-/// Sets SKY_RANK from the completion index before the user's script: the index counts within this share, the rank over
-/// all members.
-const RANK_PRELUDE: &str =
-    r#"export SKY_RANK="$(IFS=,; set -- $SKY_RANKS; shift "$JOB_COMPLETION_INDEX"; echo "$1")""#;
+/// Where a pod's template demands nodes.
+const NODE_TERMS: [&str; 3] = [
+    "affinity",
+    "nodeAffinity",
+    "requiredDuringSchedulingIgnoredDuringExecution",
+];
 
 /// Templates of the past that a Deployment keeps: enough to look at, ours are kept on the host.
 const OLD_TEMPLATES: i64 = 2;
 
 /// The Indexed Job of `share`.
-pub(super) fn job(share: &Share) -> Value {
+///
+/// # Errors
+/// When its pod template cannot be patched as the user asks.
+pub(super) fn job(share: &Share) -> Result<Value, MemberError> {
     let labels = merged(&share.labels, stamp::labels(&share.stamp, &share.key.object));
     let annotations = merged(&share.annotations, stamp::annotations(&share.stamp));
-    let template = template(share, &labels, &share.annotations);
     let mut spec = json!({
         "completionMode": "Indexed",
         "completions": share.replicas,
         "parallelism": share.replicas,
         "podReplacementPolicy": "Failed",
         "suspend": share.suspended,
-        "template": template,
+        "template": template(share, &environment(share), restart_policy(share.retry))?,
     });
     match share.retry {
         // A limit per index fails the index; no index may fail for good, or the whole SkyJob fails.
@@ -40,7 +47,7 @@ pub(super) fn job(share: &Share) -> Value {
         }
         Retry::Restart(limit) => spec["backoffLimit"] = json!(limit),
     }
-    json!({
+    Ok(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
@@ -50,24 +57,32 @@ pub(super) fn job(share: &Share) -> Value {
             "annotations": annotations,
         },
         "spec": spec,
-    })
+    }))
 }
 
 /// The Deployment of `share`. The user's annotations stay off its pods, and nothing that changes from share to share or
 /// with the number of replicas is in its template: a change there replaces every pod.
-pub(super) fn deployment(share: &Share) -> Value {
+///
+/// # Errors
+/// When its pod template cannot be patched as the user asks.
+pub(super) fn deployment(share: &Share) -> Result<Value, MemberError> {
     let labels = merged(&share.labels, stamp::labels(&share.stamp, &share.key.object));
     let annotations = merged(&share.annotations, stamp::annotations(&share.stamp));
+    let environment = [
+        ("SKY_DEPLOYMENT", &share.stamp.name),
+        ("SKY_CLUSTER", &share.cluster),
+    ]
+    .map(|(name, value)| json!({"name": name, "value": value}));
     let mut spec = json!({
         "replicas": share.replicas,
         "selector": {"matchLabels": {(marks::SHARE): share.key.object}},
-        "template": template(share, &labels, &BTreeMap::new()),
+        "template": template(share, &environment, "Always")?,
         "revisionHistoryLimit": OLD_TEMPLATES,
     });
     if let Some(seconds) = share.progress_deadline {
         spec["progressDeadlineSeconds"] = json!(seconds);
     }
-    json!({
+    Ok(json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
@@ -77,24 +92,54 @@ pub(super) fn deployment(share: &Share) -> Value {
             "annotations": annotations,
         },
         "spec": spec,
-    })
+    }))
 }
 
-/// The pod template of `share`.
-fn template(
+/// The pod template of `share`: what the user asked for, as patched for this cluster, then what is ours. Ours comes
+/// last, so that no patch takes it away: labels, variables, the restart policy, accelerators by the name they have here.
+///
+/// # Errors
+/// When a patch cannot be applied: class Rejected, with words that name it.
+pub(super) fn template(
     share: &Share,
-    labels: &BTreeMap<String, String>,
-    annotations: &BTreeMap<String, String>,
-) -> Value {
-    let mut template = match &share.program {
-        Program::Container(container) => json!({"spec": pod_spec(share, container)}),
-        Program::Template(template) => template.clone(),
+    environment: &[Value],
+    restart_policy: &str,
+) -> Result<Value, MemberError> {
+    let none = BTreeMap::new();
+    let parts = pod::Parts {
+        kind: share.stamp.kind,
+        program: &share.program,
+        requests: &share.requests,
+        labels: &share.labels,
+        // A change of them alone is not to replace the pods of a SkyDeployment.
+        annotations: match share.stamp.kind {
+            Kind::SkyJob => &share.annotations,
+            Kind::SkyDeployment => &none,
+        },
     };
-    mark(&mut template, labels, annotations);
-    if let Program::Template(_) = share.program {
-        complete(&mut template, share);
+    let mut template = pod::template(parts, &share.patches)
+        .map_err(|error| MemberError::new(Class::Rejected, error.to_string()))?;
+    // What follows relies on its shape.
+    let typed = PodTemplateSpec::deserialize(&template).map_err(|error| {
+        let words = format!("the template is no pod template: {error}");
+        MemberError::new(Class::Rejected, words)
+    })?;
+    if !share.patches.is_empty() {
+        // What no template has would be left out without a word.
+        let before = pod::template(parts, &[]).unwrap_or_default();
+        if let Some(path) = unknown(&template, &json!(typed), Some(&before), "") {
+            let words = format!("spec.overrides: {} is no field of a pod template", &path[1..]);
+            return Err(MemberError::new(Class::Rejected, words));
+        }
     }
-    template
+    let labels = stamp::labels(&share.stamp, &share.key.object);
+    pod::mark(&mut template, &labels, &BTreeMap::new());
+    if let Some(accelerator) = &share.accelerator {
+        accelerate(&mut template, accelerator);
+    }
+    equip(&mut template, environment);
+    template["spec"]["restartPolicy"] = json!(restart_policy);
+    Ok(template)
 }
 
 /// A Job that takes the name `key` and never runs anything: suspended, and of no parallelism, should somebody resume it.
@@ -127,18 +172,31 @@ fn merged(users: &BTreeMap<String, String>, ours: BTreeMap<String, String>) -> B
     all
 }
 
-/// Puts labels and annotations onto the pod template, over what it has.
-fn mark(template: &mut Value, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) {
-    for (field, entries) in [("labels", labels), ("annotations", annotations)] {
-        for (key, value) in entries {
-            template["metadata"][field][key] = json!(value);
+/// The first field of `template` that is not in `typed`, which was read from it, nor in `before`.
+fn unknown(template: &Value, typed: &Value, before: Option<&Value>, path: &str) -> Option<String> {
+    match (template, typed) {
+        (Value::Object(fields), Value::Object(known)) => fields.iter().find_map(|(name, value)| {
+            let path = format!("{path}.{name}");
+            let before = before.and_then(|before| before.get(name));
+            match known.get(name) {
+                Some(known) => unknown(value, known, before, &path),
+                None if value.is_null() || before.is_some() => None,
+                None => Some(path),
+            }
+        }),
+        (Value::Array(items), Value::Array(known)) => {
+            let mut each = items.iter().zip(known).enumerate();
+            each.find_map(|(index, (item, known))| {
+                let before = before.and_then(|before| before.get(index));
+                unknown(item, known, before, &format!("{path}[{index}]"))
+            })
         }
+        _ => None,
     }
 }
 
-/// A user's template gets our environment in every container, and a restart policy when it has none.
-fn complete(template: &mut Value, share: &Share) {
-    let ours = environment(share);
+/// Puts our variables before those of every container; theirs may refer to ours, and have none of our names.
+fn equip(template: &mut Value, environment: &[Value]) {
     for field in ["initContainers", "containers"] {
         let containers = template
             .pointer_mut(&format!("/spec/{field}"))
@@ -149,90 +207,67 @@ fn complete(template: &mut Value, share: &Share) {
                 .and_then(Value::as_array)
                 .cloned()
                 .unwrap_or_default();
-            container["env"] = Value::Array(ours.iter().cloned().chain(theirs).collect());
+            container["env"] = Value::Array(environment.iter().cloned().chain(theirs).collect());
         }
     }
-    template["spec"]["restartPolicy"] = json!(restart_policy(share));
 }
 
-fn restart_policy(share: &Share) -> &'static str {
-    match (share.key.kind, share.retry) {
-        (Kind::SkyDeployment, _) => "Always",
-        (Kind::SkyJob, Retry::Replace(_)) => "Never",
-        (Kind::SkyJob, Retry::Restart(_)) => "OnFailure",
+fn restart_policy(retry: Retry) -> &'static str {
+    match retry {
+        Retry::Replace(_) => "Never",
+        Retry::Restart(_) => "OnFailure",
     }
 }
 
-fn pod_spec(share: &Share, program: &Container) -> Value {
-    let mut container = json!({
-        "name": "main",
-        "image": program.image,
-        "env": environment(share).into_iter().chain(program.env.iter().map(env)).collect::<Vec<_>>(),
-        "resources": resources(share),
+/// Asks for the accelerators in the container that is the program's, and for nodes with one of their models.
+fn accelerate(template: &mut Value, accelerator: &Accelerator) {
+    let containers = template["spec"]["containers"].as_array_mut();
+    let main = containers
+        .into_iter()
+        .flatten()
+        .find(|container| container["name"] == MAIN);
+    if let Some(main) = main {
+        for kind in ["requests", "limits"] {
+            main["resources"][kind][&accelerator.resource] = json!(accelerator.count.to_string());
+        }
+    }
+    if accelerator.models.is_empty() {
+        return;
+    }
+    let mut place = &mut template["spec"];
+    for field in NODE_TERMS {
+        place = &mut place[field];
+    }
+    let ours = one_of(&accelerator.models);
+    // Of the terms one must hold, of a term all: what a patch demands besides goes with each of ours.
+    let theirs = place["nodeSelectorTerms"].as_array().cloned().unwrap_or_default();
+    let both = theirs.iter().flat_map(|theirs| {
+        ours.iter().map(|ours| {
+            let mut both = theirs.clone();
+            let mut expressions = theirs["matchExpressions"].as_array().cloned().unwrap_or_default();
+            expressions.push(ours.clone());
+            both["matchExpressions"] = Value::Array(expressions);
+            both
+        })
     });
-    match &program.entry {
-        Entry::Script(script) => {
-            let script = match share.key.kind {
-                Kind::SkyJob => format!("{RANK_PRELUDE}\n{script}"),
-                Kind::SkyDeployment => script.clone(),
-            };
-            container["command"] = json!(["/bin/sh", "-c", script]);
-        }
-        Entry::Command { command, args } => {
-            if !command.is_empty() {
-                container["command"] = json!(command);
-            }
-            if !args.is_empty() {
-                container["args"] = json!(args);
-            }
-        }
-    }
-    if let Some(policy) = &program.pull_policy {
-        container["imagePullPolicy"] = json!(policy);
-    }
-    if !program.ports.is_empty() {
-        container["ports"] = json!(program.ports);
-    }
-    let mut spec = json!({"containers": [container], "restartPolicy": restart_policy(share)});
-    if !program.pull_secrets.is_empty() {
-        let names = program.pull_secrets.iter().map(|name| json!({"name": name}));
-        spec["imagePullSecrets"] = names.collect();
-    }
-    if let Some(account) = &program.service_account {
-        spec["serviceAccountName"] = json!(account);
-    }
-    let models = share
-        .accelerator
-        .as_ref()
-        .map(|accelerator| &accelerator.models)
-        .filter(|models| !models.is_empty());
-    if let Some(models) = models {
-        spec["affinity"] = one_of(models);
-    }
-    spec
+    place["nodeSelectorTerms"] = if theirs.is_empty() {
+        ours.iter()
+            .map(|ours| json!({"matchExpressions": [ours]}))
+            .collect()
+    } else {
+        both.collect()
+    };
 }
 
-/// Only nodes with one of these models. Nodes publish theirs under different labels: one term each, of which one must
-/// hold.
-fn one_of(models: &[String]) -> Value {
-    let terms = ACCELERATOR_LABELS.map(|label| {
-        let wanted = json!({"key": label, "operator": "In", "values": models});
-        json!({"matchExpressions": [wanted]})
-    });
-    let required = json!({"nodeSelectorTerms": terms});
-    json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
+/// Only nodes with one of these models, of which one must hold: nodes publish theirs under different labels.
+fn one_of(models: &[String]) -> Vec<Value> {
+    let each = ACCELERATOR_LABELS.iter();
+    each.map(|label| json!({"key": label, "operator": "In", "values": models}))
+        .collect()
 }
 
 /// What every replica sees. SKY_RANKS is this share's ranks by index, so that an index finds its rank.
 fn environment(share: &Share) -> Vec<Value> {
-    let variable = |(name, value): (&str, String)| json!({"name": name, "value": value});
-    if share.key.kind == Kind::SkyDeployment {
-        let of_all = [
-            ("SKY_DEPLOYMENT", share.stamp.name.clone()),
-            ("SKY_CLUSTER", share.cluster.clone()),
-        ];
-        return of_all.into_iter().map(variable).collect();
-    }
     let ranks = share
         .ranks
         .iter()
@@ -246,45 +281,8 @@ fn environment(share: &Share) -> Vec<Value> {
         ("SKY_RANKS", ranks),
     ]
     .into_iter()
-    .map(variable)
+    .map(|(name, value)| json!({"name": name, "value": value}))
     .collect()
-}
-
-fn env((name, value): &(String, EnvValue)) -> Value {
-    match value {
-        EnvValue::Literal(text) => json!({"name": name, "value": text}),
-        EnvValue::From(source) => json!({"name": name, "valueFrom": source}),
-    }
-}
-
-/// Cpu and memory are requests; extended resources must be limits too, which the API server demands to be equal.
-fn resources(share: &Share) -> Value {
-    let requests = &share.requests;
-    let mut asked: BTreeMap<&str, String> = BTreeMap::new();
-    if requests.cpu > 0 {
-        asked.insert("cpu", format!("{}m", requests.cpu));
-    }
-    if requests.memory > 0 {
-        asked.insert("memory", requests.memory.to_string());
-    }
-    let accelerator = share
-        .accelerator
-        .as_ref()
-        .map(|accelerator| (accelerator.resource.as_str(), accelerator.count));
-    let extended = requests
-        .extended
-        .iter()
-        .map(|(name, amount)| (name.as_str(), *amount));
-    let extended: BTreeMap<&str, String> = extended
-        .chain(accelerator)
-        .map(|(name, amount)| (name, amount.to_string()))
-        .collect();
-    asked.extend(extended.clone());
-    if extended.is_empty() {
-        json!({"requests": asked})
-    } else {
-        json!({"requests": asked, "limits": extended})
-    }
 }
 
 #[cfg(test)]

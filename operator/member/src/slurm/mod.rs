@@ -175,6 +175,10 @@ impl Member for Slurm {
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
         self.call(async {
             match desired {
+                Desired::Share(share) if !share.patches.is_empty() => {
+                    let words = "spec.overrides patch a pod template, and a Slurm cluster has none";
+                    Err(MemberError::new(Class::Rejected, words))
+                }
                 Desired::Share(share) if share.key.kind == Kind::SkyJob => {
                     dispatch::ensure(&self.site, &share).await
                 }

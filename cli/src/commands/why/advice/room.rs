@@ -35,7 +35,7 @@ pub(super) fn too_large(situation: &Situation<'_>) -> String {
     let allowed: Vec<&Cluster> = lasting(situation).collect();
     let held = allowed
         .iter()
-        .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs)));
+        .filter_map(|cluster| Some(cluster.room.as_ref()?.empty_fit(&workload.needs_on(cluster))));
     let held = held.fold(0_i64, i64::saturating_add);
     if held == 0 {
         return match closest(workload, allowed.iter().copied(), Amounts::Allocatable) {
@@ -180,7 +180,8 @@ fn closest<'s>(
     let mut best: Option<Closest<'s>> = None;
     for cluster in clusters {
         let Some(room) = &cluster.room else { continue };
-        let Some(demand) = Demand::all(&workload.needs, room.nodes()).into_iter().next() else {
+        let needs = workload.needs_on(cluster);
+        let Some(demand) = Demand::all(&needs, room.nodes()).into_iter().next() else {
             continue;
         };
         let asked = demand.resources();
@@ -245,12 +246,13 @@ fn lacking(situation: &Situation<'_>, node: &Closest<'_>, has: &str, or: &str) -
 
 /// No node suits it, whatever is free.
 fn unsuited<'s>(situation: &Situation<'_>, clusters: impl Iterator<Item = &'s Cluster>) -> String {
-    let needs = &situation.workload.needs;
+    let asked = &situation.workload.needs;
     let mut models: Vec<String> = Vec::new();
     let (mut first, mut taint) = (None, None);
     for cluster in clusters {
         let Some(room) = &cluster.room else { continue };
-        first = first.or_else(|| Some((cluster.name.clone(), room.shortage(needs)?)));
+        let needs = situation.workload.needs_on(cluster);
+        first = first.or_else(|| Some((cluster.name.clone(), room.shortage(&needs)?)));
         for node in room.nodes().iter() {
             models.extend(node.accelerator.clone());
             taint = taint.or_else(|| untolerated(&node.taints, &needs.tolerations));
@@ -262,7 +264,7 @@ fn unsuited<'s>(situation: &Situation<'_>, clusters: impl Iterator<Item = &'s Cl
     let Some((cluster, words)) = first else {
         return "see kubectl describe skycluster for the clusters it may use".to_owned();
     };
-    if needs.accelerator.is_some() && words.contains("accelerator") {
+    if asked.accelerator.is_some() && words.contains("accelerator") {
         return match models.as_slice() {
             [] => format!("{words}: the clusters it may use have no accelerators; add nodes that have"),
             models => format!(

@@ -42,6 +42,7 @@ pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
         annotations: Default::default(),
         program: Program::Container(Container::default()),
         requests: Resources::new(1, 1),
+        patches: vec![],
         accelerator: None,
         retry: Retry::Replace(0),
         progress_deadline: None,
@@ -50,7 +51,7 @@ pub(in crate::kubernetes) fn share(suspended: bool) -> Share {
 
 /// The Job as the member has it, at this version.
 pub(in crate::kubernetes) fn stored(suspended: bool, version: &str) -> (u16, Value) {
-    let mut job = object::job(&share(suspended));
+    let mut job = object::job(&share(suspended)).expect("a Job");
     job["metadata"]["uid"] = json!("x");
     job["metadata"]["resourceVersion"] = json!(version);
     (200, job)

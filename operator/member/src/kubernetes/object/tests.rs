@@ -2,10 +2,16 @@
 
 use super::*;
 use crate::kubernetes::stamp;
+use sky_core::patch::Patch;
 use sky_core::ranks::Ranks;
 use sky_core::resources::Resources;
 use sky_core::share::{Accelerator, Stamp};
+use sky_core::share::{Container, Entry, Program};
 use sky_core::workload::Kind;
+
+fn job(share: &Share) -> Value {
+    super::job(share).expect("a Job")
+}
 
 fn share() -> Share {
     let mut requests = Resources::new(1500, 128 << 20);
@@ -42,6 +48,7 @@ fn share() -> Share {
             ..Container::default()
         }),
         requests,
+        patches: vec![],
         accelerator: None,
         retry: Retry::Replace(0),
         progress_deadline: None,
@@ -184,4 +191,188 @@ fn a_template_keeps_what_the_user_wrote() {
         .unwrap_or_default();
     assert_eq!(env.last(), Some(&json!({"name": "A", "value": "b"})));
     assert_eq!(env.len(), 5);
+}
+
+/// The pod template of the share with these patches.
+fn patched(patches: Vec<Patch>, share: Share) -> Result<Value, MemberError> {
+    let job = super::job(&Share { patches, ..share })?;
+    Ok(job["spec"]["template"].clone())
+}
+
+#[test]
+fn an_override_changes_the_finished_template_but_nothing_of_ours() {
+    let merge = json!({
+        "metadata": {"labels": {"team": "b", "skymanager.io/share": "stolen"}},
+        "spec": {"containers": [{"name": "main", "imagePullPolicy": "Never", "env": [{"name": "SITE", "value": "eu"}],
+                                 "resources": {"requests": {"cpu": "2"}}}]},
+    });
+    let operations = vec![
+        json!({"op": "replace", "path": "/spec/containers/0/image", "value": "mirror/ubuntu"}),
+        json!({"op": "add", "path": "/metadata/annotations/note", "value": "here"}),
+        json!({"op": "remove", "path": "/spec/containers/0/resources/limits"}),
+    ];
+    let template =
+        patched(vec![Patch::Strategic(merge), Patch::Json(operations)], share()).expect("a template");
+    let main = &template["spec"]["containers"][0];
+    assert_eq!(
+        (&main["image"], &main["imagePullPolicy"]),
+        (&json!("mirror/ubuntu"), &json!("Never"))
+    );
+    assert_eq!(main["resources"]["requests"]["cpu"], "2");
+    assert_eq!(main["resources"]["requests"]["memory"], "134217728");
+    assert_eq!(main["resources"].get("limits"), None);
+    let env: Vec<&str> = main["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| variable["name"].as_str())
+        .collect();
+    assert_eq!(
+        env,
+        ["SKY_JOB", "SKY_CLUSTER", "SKY_REPLICAS", "SKY_RANKS", "SITE"]
+    );
+    let metadata = &template["metadata"];
+    assert_eq!(
+        (&metadata["labels"]["team"], &metadata["annotations"]["note"]),
+        (&json!("b"), &json!("here"))
+    );
+    assert_eq!(metadata["labels"]["skymanager.io/share"], "train-0123abcd");
+    assert_eq!(template["spec"]["restartPolicy"], "Never");
+}
+
+#[test]
+fn an_override_that_cannot_be_applied_is_rejected_with_words() {
+    let words = |patch: Patch| {
+        let error = patched(vec![patch], share()).expect_err("rejected");
+        assert_eq!(error.class, Class::Rejected);
+        error.message
+    };
+    let operation = |operation: Value| Patch::Json(vec![operation]);
+    assert_eq!(
+        words(operation(
+            json!({"op": "test", "path": "/spec/containers/0/image", "value": "x"})
+        )),
+        "spec.overrides: jsonPatch[0]: test /spec/containers/0/image: value did not match"
+    );
+    let strategic = |spec: Value| Patch::Strategic(json!({"spec": spec}));
+    assert!(words(strategic(json!({"containers": "x"}))).contains("the container main must stay"));
+    assert!(
+        words(strategic(json!({"nodeSelector": "x"})))
+            .starts_with("the template is no pod template: invalid type")
+    );
+    assert_eq!(
+        words(strategic(
+            json!({"containers": [{"name": "main", "imagePullPolcy": "Never"}]})
+        )),
+        "spec.overrides: spec.containers[0].imagePullPolcy is no field of a pod template"
+    );
+    assert!(words(strategic(json!({"restartPolicy": "Always"}))).contains("restartPolicy is the same"));
+    let ours = json!({"containers": [{"name": "main", "env": [{"name": "SKY_RANKS", "value": "0"}]}]});
+    assert!(words(strategic(ours)).contains("SKY_RANKS is set by Sky Manager"));
+    assert!(
+        words(operation(
+            json!({"op": "replace", "path": "/spec/containers/0/name", "value": "x"})
+        ))
+        .contains("must stay")
+    );
+    assert!(
+        words(operation(
+            json!({"op": "replace", "path": "/metadata", "value": "x"})
+        ))
+        .contains("metadata")
+    );
+}
+
+#[test]
+fn what_is_known_to_nobody_but_the_user_is_left_to_the_member() {
+    let program = json!({"spec": {"containers": [{"name": "x", "image": "i"}], "fromTomorrow": {"a": 1}}});
+    let share = Share {
+        program: Program::Template(program),
+        ..share()
+    };
+    let empty = json!({"spec": {"volumes": [{"name": "v", "emptyDir": {}}], "securityContext": {}, "hostAliases": [],
+        "terminationGracePeriodSeconds": 5, "containers": [{"name": "x", "ports": [{"containerPort": 80}],
+        "livenessProbe": {"httpGet": {"port": "http"}}, "resources": {"requests": {"cpu": "1"}}}]}});
+    let template = patched(vec![Patch::Strategic(empty)], share).expect("a template");
+    assert_eq!(template["spec"]["fromTomorrow"]["a"], 1);
+    assert_eq!(
+        template["spec"]["containers"][0]["livenessProbe"]["httpGet"]["port"],
+        "http"
+    );
+}
+
+#[test]
+fn accelerators_stay_asked_for_whatever_an_override_says() {
+    let zone = json!({"key": "zone", "operator": "In", "values": ["a"]});
+    let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}});
+    let resources = json!({"limits": {"memory": "1Gi"}});
+    let patch =
+        json!({"spec": {"affinity": affinity, "containers": [{"name": "main", "resources": resources}]}});
+    let accelerator = Accelerator {
+        resource: "nvidia.com/gpu".into(),
+        count: 2,
+        models: vec!["A100".into()],
+    };
+    let asking = Share {
+        accelerator: Some(accelerator),
+        requests: Resources::new(1500, 0),
+        ..share()
+    };
+    let template = patched(vec![Patch::Strategic(patch)], asking).expect("a template");
+    let resources = &template["spec"]["containers"][0]["resources"];
+    assert_eq!(
+        resources["limits"],
+        json!({"memory": "1Gi", "nvidia.com/gpu": "2"})
+    );
+    assert_eq!(
+        resources["requests"],
+        json!({"cpu": "1500m", "nvidia.com/gpu": "2"})
+    );
+    let required =
+        "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let terms = template
+        .pointer(required)
+        .and_then(Value::as_array)
+        .expect("terms");
+    assert_eq!(terms.len(), ACCELERATOR_LABELS.len());
+    for (term, label) in terms.iter().zip(ACCELERATOR_LABELS) {
+        assert_eq!(
+            (&term["matchExpressions"][0], &term["matchExpressions"][1]["key"]),
+            (&zone, &json!(label))
+        );
+    }
+}
+
+/// The merge keys that patches go by are the API's own: the types merge the same way.
+#[test]
+fn a_strategic_merge_is_that_of_the_api_types() {
+    use k8s_openapi::DeepMerge as _;
+    let base = json!({"metadata": {"labels": {"a": "1"}}, "spec": {
+        "containers": [{"name": "main", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+                        "volumeMounts": [{"mountPath": "/a", "name": "v"}], "command": ["x"],
+                        "ports": [{"containerPort": 80, "protocol": "TCP"}]}],
+        "initContainers": [{"name": "first", "image": "i"}],
+        "imagePullSecrets": [{"name": "one"}],
+        "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}],
+        "tolerations": [{"key": "a"}],
+        "volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}],
+    }});
+    let patch = json!({"metadata": {"labels": {"b": "2"}}, "spec": {
+        "containers": [{"name": "main", "image": "j", "env": [{"name": "B", "value": "3"}, {"name": "C", "value": "4"}],
+                        "volumeMounts": [{"mountPath": "/a", "name": "w"}], "command": ["y", "z"],
+                        "ports": [{"containerPort": 80, "protocol": "TCP", "name": "web"}]},
+                       {"name": "side", "image": "s"}],
+        "initContainers": [{"name": "first", "image": "k"}],
+        "imagePullSecrets": [{"name": "two"}],
+        "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["b"]}],
+        "tolerations": [{"key": "b"}],
+        "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }});
+    let typed = |value: &Value| PodTemplateSpec::deserialize(value).expect("a template");
+    let mut expect = typed(&base);
+    expect.merge_from(typed(&patch));
+    let mut merged = base;
+    sky_core::patch::apply(&mut merged, &[Patch::Strategic(patch)]).expect("it applies");
+    assert_eq!(json!(typed(&merged)), json!(expect));
 }

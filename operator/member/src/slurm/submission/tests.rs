@@ -55,6 +55,7 @@ fn share() -> Share {
         accelerator: None,
         retry: Retry::Replace(2),
         progress_deadline: None,
+        patches: vec![],
     }
 }
 
