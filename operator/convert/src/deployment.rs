@@ -1,6 +1,9 @@
 //! SkyDeployment as core sees it: the workload to schedule, the facts to plan by, the shares to dispatch, and its status
 //! between core and the API.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sky_core::cluster::Cluster;
@@ -10,7 +13,8 @@ use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::Trouble;
 use sky_core::placement::PlacedShare;
-use sky_core::share::{Program, Retry, Share, ShareKey, Stamp};
+use sky_core::revision::hash as core_hash;
+use sky_core::share::{Patch, Program, Retry, Share, ShareKey, Stamp};
 use sky_core::workload::{Kind, Strategy, Workload};
 use sky_crds::bounds::MAX_SUMMARY;
 use sky_crds::status::ClusterCounts;
@@ -21,23 +25,7 @@ use crate::job::copied;
 use crate::overrides::{Overridden, Rules};
 use crate::status::{LONGEST_MESSAGE, code, cut, diagnosis_from_api, diagnosis_to_api, transition};
 use crate::workload::{self, Defaults, invalid};
-use crate::{eviction, placement, resources};
-
-/// Fields of the spec that say where and when, not what a replica is: a change of them replaces no pod.
-const NOT_OF_THE_TEMPLATE: [&str; 12] = [
-    "followConfig",
-    "onClusterLost",
-    "overrides",
-    "paused",
-    "pendingTimeoutSeconds",
-    "placement",
-    "priority",
-    "progressDeadlineSeconds",
-    "replicas",
-    "slurm",
-    "strategy",
-    "runId",
-];
+use crate::{eviction, placement, resources, revision};
 
 /// A SkyDeployment whose spec can be carried out.
 #[derive(Clone, Debug)]
@@ -52,7 +40,7 @@ pub struct Deployment {
     pub pending_timeout: i64,
     /// Seconds without progress after which a rollout is stuck.
     pub progress_deadline: Option<i64>,
-    /// Hash of what makes up the pods.
+    /// Hash of what makes up the pods, without what is changed cluster by cluster.
     pub hash: String,
     /// The user's labels that are copied to members.
     pub labels: Labels,
@@ -115,24 +103,38 @@ fn refuse_restart_policy(template: Option<&Value>) -> Result<(), Refused> {
     }
 }
 
-/// Hash of everything that makes up a pod on a member: another one replaces the pods.
+/// Hash of what makes up a pod wherever it is, without what is changed cluster by cluster.
 fn hash(api: &SkyDeployment, labels: &Labels) -> String {
-    let mut template = json!(api.spec);
+    let mut template = revision::template(api);
     if let Some(fields) = template.as_object_mut() {
-        fields.retain(|field, _| !NOT_OF_THE_TEMPLATE.contains(&field.as_str()));
+        fields.remove("overrides");
     }
-    let annotations = api.metadata.annotations.as_ref();
-    let restarted = annotations.and_then(|all| all.get(names::RESTARTED_AT_ANNOTATION));
-    let restarted = restarted.map_or("", String::as_str);
-    naming::hash(
-        &[&template.to_string(), &json!(labels).to_string(), restarted],
-        16,
-    )
+    naming::hash(&[&core_hash(&template), &json!(labels).to_string()], 16)
 }
 
-/// What the SkyDeployment's own record says, `parsed` being what became of its spec.
+impl Deployment {
+    /// Hash of everything that makes up a pod on this cluster: another one replaces the pods there.
+    #[must_use]
+    pub fn hash_on(&self, cluster: &str, labels: &Labels) -> String {
+        let patches = self.overrides.patches(cluster, labels);
+        if patches.is_empty() {
+            return self.hash.clone();
+        }
+        let each = patches.iter().map(|patch| match patch {
+            Patch::Json(operations) => json!(operations),
+            Patch::Strategic(merge) => merge.clone(),
+        });
+        naming::hash(&[&self.hash, &each.collect::<Value>().to_string()], 16)
+    }
+}
+
+/// What the SkyDeployment's own record says, `parsed` being what became of its spec, among these clusters.
 #[must_use]
-pub fn facts(api: &SkyDeployment, parsed: Result<&Deployment, &Refused>) -> Facts {
+pub fn facts(
+    api: &SkyDeployment,
+    parsed: Result<&Deployment, &Refused>,
+    clusters: &BTreeMap<Arc<str>, Cluster>,
+) -> Facts {
     let stored = api.status.clone().unwrap_or_default();
     let spec = &api.spec;
     let placement = stored
@@ -146,7 +148,8 @@ pub fn facts(api: &SkyDeployment, parsed: Result<&Deployment, &Refused>) -> Fact
         .as_ref()
         .and_then(|strategy| strategy.max_clusters_unavailable);
     let hashes = placement.shares.iter().filter_map(|share| {
-        let hash = parsed.ok()?.hash.clone();
+        let labels = &clusters.get(share.cluster.as_str())?.labels;
+        let hash = parsed.ok()?.hash_on(&share.cluster, labels);
         Some((share.cluster.clone(), hash))
     });
     Facts {
@@ -187,7 +190,10 @@ pub fn share(deployment: &Deployment, placed: &PlacedShare, cluster: &Cluster, o
     let workload = &deployment.workload;
     Share {
         key: key(workload, placed),
-        stamp: stamp(deployment, placed, origin),
+        stamp: Stamp {
+            spec_hash: deployment.hash_on(&placed.cluster, &cluster.labels),
+            ..stamp(deployment, placed, origin)
+        },
         cluster: placed.cluster.clone(),
         replicas: placed.replicas,
         total_replicas: workload.replicas,
@@ -216,7 +222,7 @@ pub fn key(workload: &Workload, placed: &PlacedShare) -> ShareKey {
     }
 }
 
-/// What is stamped on the share that `placed` says.
+/// What is stamped on the share that `placed` says, but for what is changed on its cluster.
 #[must_use]
 pub fn stamp(deployment: &Deployment, placed: &PlacedShare, origin: &str) -> Stamp {
     let workload = &deployment.workload;

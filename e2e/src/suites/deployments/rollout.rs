@@ -58,6 +58,25 @@ pub(super) async fn a_bad_image_stops_at_the_first_member_and_the_next_one_goes_
             "{member}: {template}"
         );
     }
+    let listed = sky.lab.sky(&["rollout", "history", "skyd/rolled"]).await?;
+    ensure!(
+        listed.lines().count() == 4,
+        "three revisions under a heading: {listed}"
+    );
+    sky.lab
+        .sky(&["rollout", "undo", "skyd/rolled", "--to-revision", "1"])
+        .await?;
+    sky.lab
+        .sky(&["rollout", "status", "skyd/rolled", "--timeout", "60s"])
+        .await?;
+    for member in [CLOUD, ONPREM] {
+        let deployment = on(&sky, "rolled", member).await?;
+        let template = json!(deployment.spec.map(|spec| spec.template)).to_string();
+        ensure!(
+            !template.contains(r#""name":"V""#),
+            "{member} is not back: {template}"
+        );
+    }
     delete(&sky, "rolled").await
 }
 

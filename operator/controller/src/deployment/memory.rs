@@ -18,6 +18,8 @@ pub(super) struct Memory {
     written: Option<(Vec<String>, Box<SkyDeployment>)>,
     /// The generation that what was sent back was of.
     generation: i64,
+    /// Hash of the template that is known to be the newest revision on the host.
+    pub(super) revision: Option<String>,
     /// The status wanted at the last look.
     pub(super) wanted: Option<Status>,
     /// When it was written and changed.

@@ -6,6 +6,7 @@
 mod apply;
 mod dereference;
 mod memory;
+mod revisions;
 mod write;
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub enum DeploymentError {
     /// The host did not take a write.
     #[error("write the {what} of SkyDeployment {name}: {source}")]
     Host {
-        /// finalizer or status.
+        /// finalizer, revision or status.
         what: &'static str,
         /// Namespace and name.
         name: String,
@@ -146,7 +147,7 @@ async fn settle(
     for _ in 0..4 {
         let now = clock::now();
         let parsed = deployment::parse(&object, &context.defaults.now());
-        let facts = deployment::facts(&object, parsed.as_ref());
+        let facts = deployment::facts(&object, parsed.as_ref(), &context.rules.read().clusters);
         let workload = parsed.as_ref().ok().map(|parsed| &parsed.workload);
         let members = dereference::members(context, &object, &facts, workload, memory);
         let asked = workload.and_then(|workload| ask(workload, &facts, &members, now.as_second()));
@@ -167,6 +168,12 @@ async fn settle(
                 return Ok(None);
             }
         }
+        // What it came to is judged last: replicas do not wait for it.
+        let revised = if facts.deleting {
+            Ok(())
+        } else {
+            revisions::keep(context, &object, memory).await
+        };
         match asked.filter(|_| planned.queue) {
             Some(asked) => context.board.submit(asked),
             None if planned.binds => {}
@@ -182,7 +189,9 @@ async fn settle(
                 .settle(uid, facts.placement.revision.saturating_add(1));
         }
         let retry = apply::steps(context, parsed.as_ref().ok(), &planned.steps, memory).await;
-        match written? {
+        let written = written?;
+        revised?;
+        match written {
             Written::Now(written) => object = *written,
             Written::Stale => return again(Duration::from_secs(1)),
             Written::Not(wait) => return again(next_look(&planned, wait, retry, now, uid)),

@@ -101,6 +101,14 @@ async fn a_changed_template_goes_member_by_member_and_stops_where_it_does_not_se
     assert_eq!(applied(&stage), ["a: apply web/1-0", "b: apply web/1-1"]);
     serve(&stage, &["b"]);
     stage.run(5).await;
+    let revisions: Vec<_> = stage
+        .host
+        .all("ControllerRevision")
+        .iter()
+        .map(|one| (one["revision"].clone(), one["data"]["image"].clone()))
+        .collect();
+    let wanted = [(json!(1), json!("nginx")), (json!(2), json!("nginx:2"))];
+    assert!(wanted.iter().all(|one| revisions.contains(one)), "{revisions:?}");
     assert_eq!(
         stage.line("web"),
         "Ready a:3,b:1 Ready=Available Progressing=Complete"

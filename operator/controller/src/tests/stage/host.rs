@@ -142,6 +142,9 @@ impl Host {
     async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let bytes = request.into_body().collect_bytes().await?;
+        if path.contains("/controllerrevisions") {
+            return respond(self.serve_revisions(&method, &path, &bytes));
+        }
         if method == Method::GET {
             let found = self.state().objects.get(&path).cloned();
             return respond(found.map_or_else(|| refusal(404), |object| (200, object)));
@@ -188,6 +191,29 @@ impl Host {
             }
             Some(Fault::Refused(_) | Fault::Overtaken) | None => respond(answer),
         }
+    }
+
+    /// ControllerRevisions, without faults and beside the journal.
+    fn serve_revisions(&self, method: &Method, path: &str, bytes: &[u8]) -> (u16, Value) {
+        let mut state = self.state();
+        if *method == Method::GET {
+            let all = state.objects.iter().filter(|(at, _)| at.starts_with(path));
+            let items: Vec<&Value> = all.map(|(_, object)| object).collect();
+            let list = json!({"kind": "ControllerRevisionList", "apiVersion": "apps/v1", "metadata": {}, "items": items});
+            return (200, list);
+        }
+        let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let at = match body.pointer("/metadata/name").and_then(Value::as_str) {
+            Some(name) if *method == Method::POST => format!("{path}/{name}"),
+            _ => path.to_owned(),
+        };
+        if *method == Method::DELETE {
+            let gone = state.objects.remove(&at);
+            return gone.map_or_else(|| refusal(404), |object| (200, object));
+        }
+        let object = state.objects.entry(at).or_insert_with(|| json!({}));
+        merge(object, &body);
+        (200, object.clone())
     }
 
     fn write(&self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
