@@ -282,7 +282,7 @@ impl Subject for Real {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs SKY_CONFORMANCE_SLURM_*; run by cargo e2e test slurm"]
+#[ignore = "needs SKY_CONFORMANCE_SLURM_*; run by cargo e2e test member"]
 async fn a_slurm_member_does_what_every_manager_must() {
     let real = Real::new().await;
     real.command("scontrol", &["update", "PartitionName=main", "State=DOWN"])

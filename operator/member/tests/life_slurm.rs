@@ -133,7 +133,7 @@ fn now() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs SKY_CONFORMANCE_SLURM_*; run by cargo e2e test slurm"]
+#[ignore = "needs SKY_CONFORMANCE_SLURM_*; run by cargo e2e test member"]
 async fn every_replica_runs_once_and_gets_what_it_was_given() {
     let run = now().to_string();
     let directory = std::env::temp_dir().join(format!("sky-life-{run}"));
