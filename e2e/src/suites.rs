@@ -24,6 +24,7 @@ mod member;
 mod namespaces;
 mod readme;
 mod sky;
+mod slurm;
 
 use std::fmt;
 
@@ -59,6 +60,7 @@ pub const ALL: &[Suite] = &[
     jobs::SUITE,
     evictions::SUITE,
     deployments::SUITE,
+    slurm::SUITE,
     readme::SUITE,
 ];
 

@@ -67,7 +67,7 @@ pub(super) async fn a_bad_image_stops_at_the_first_member_and_the_next_one_goes_
         .sky(&["rollout", "undo", "skyd/rolled", "--to-revision", "1"])
         .await?;
     sky.lab
-        .sky(&["rollout", "status", "skyd/rolled", "--timeout", "60s"])
+        .sky(&["rollout", "status", "skyd/rolled", "--timeout", "60"])
         .await?;
     for member in [CLOUD, ONPREM] {
         let deployment = on(&sky, "rolled", member).await?;

@@ -1,0 +1,123 @@
+//! Suite `slurm`: SkyJobs on a real Slurm, through the operator.
+
+use anyhow::{Result, ensure};
+use futures::FutureExt;
+use serde_json::{Value, json};
+
+use super::sky::{self, SOON, Sky, need_real, summary};
+use super::{Case, Suite};
+use crate::plan::{MemberSpec, Plan};
+use crate::runner::Context;
+use crate::slurm::{JOB_USER, SlurmCluster};
+use crate::wait;
+
+const HPC: &str = "hpc-1";
+const CLOUD: &str = "cloud";
+
+pub const SUITE: Suite = Suite {
+    name: "slurm",
+    about: "SkyJobs run on a real Slurm cluster: bound, recorded, released, observed, withdrawn",
+    cases: &[
+        Case {
+            name: "a_job_runs_as_an_array_and_its_output_is_read",
+            run: |context| array(context).boxed_local(),
+        },
+        Case {
+            name: "what_does_not_fit_on_kubernetes_goes_to_slurm",
+            run: |context| overflow(context).boxed_local(),
+        },
+        Case {
+            name: "a_job_that_is_deleted_leaves_nothing_in_the_queue",
+            run: |context| deletion(context).boxed_local(),
+        },
+    ],
+};
+
+/// One Slurm cluster of 8 cpus and a simulated Kubernetes one of 2.
+async fn shared(context: &Context) -> Result<Sky> {
+    need_real()?;
+    let members = vec![MemberSpec::kwok(CLOUD), MemberSpec::slurm(HPC)];
+    let plan = Plan {
+        operator: true,
+        ..Plan::bare(members)
+    };
+    let sky = Sky::on(context, &plan).await?;
+    let cluster = sky.lab.slurm(HPC)?;
+    let (url, token) = (cluster.direct_url(), cluster.token_file().display().to_string());
+    if sky.clusters().get_opt(HPC).await?.is_none() {
+        let join = [
+            "join",
+            HPC,
+            "--slurm",
+            &url,
+            "--user",
+            JOB_USER,
+            "--token-file",
+            &token,
+        ];
+        sky.lab.sky(&join).await?;
+    }
+    sky.cluster_until(HPC, "Ready", |cluster| {
+        sky::is_true(&sky::cluster_conditions(cluster), "Ready")
+    })
+    .await?;
+    Ok(sky)
+}
+
+/// Replicas of a cpu each that may run on a Slurm cluster's own system.
+fn spec(replicas: i64, run: &str, first: &str) -> Value {
+    let labels = json!({"skymanager.io/cluster-name": first});
+    json!({
+        "replicas": replicas, "run": run, "slurm": {}, "resources": {"cpu": 1, "memory": "64Mi"},
+        "placement": {"preferences": [{"matchLabels": labels, "weight": 100}]},
+    })
+}
+
+/// Names in the queue.
+async fn queue(cluster: &SlurmCluster) -> Result<Vec<String>> {
+    let listed = cluster.tool("squeue", &["--noheader", "--format=%j"]).await?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+async fn array(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    let run = "echo rank $SKY_RANK of $SKY_REPLICAS on $SKY_CLUSTER";
+    sky.create("array", spec(3, run, HPC)).await?;
+    let job = sky.complete("array").await?;
+    ensure!(summary(&job) == "hpc-1:3", "{}", sky::describe(&job));
+    let output = sky.lab.sky(&["logs", "array"]).await?;
+    for rank in 0..3 {
+        let line = format!("rank {rank} of 3 on hpc-1");
+        ensure!(output.contains(&line), "no {line:?} in {output}");
+    }
+    ensure!(
+        queue(&sky.lab.slurm(HPC)?).await?.is_empty(),
+        "the queue is not empty"
+    );
+    sky.delete("array").await
+}
+
+async fn overflow(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    let mut spec = spec(4, "true", CLOUD);
+    spec["env"] = json!([{"name": "LAB_RUN_FOR", "value": "3s"}]);
+    sky.create("overflow", spec).await?;
+    let job = sky.complete("overflow").await?;
+    ensure!(summary(&job) == "cloud:2,hpc-1:2", "{}", sky::describe(&job));
+    sky.delete("overflow").await
+}
+
+async fn deletion(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    sky.create("gone", spec(2, "sleep 600", HPC)).await?;
+    sky.until("gone", "running", |job| sky::phase(job) == "Running")
+        .await?;
+    sky.delete("gone").await?;
+    let cluster = sky.lab.slurm(HPC)?;
+    wait::until("the queue to be empty", SOON, async || {
+        let left = queue(&cluster).await?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
+}
