@@ -36,6 +36,16 @@ pub(super) enum Way {
     Slurm(Box<Access>),
 }
 
+impl Way {
+    /// What is reached by it.
+    pub(super) fn manager(&self) -> Manager {
+        match self {
+            Self::Kubernetes(_) => Manager::Kubernetes,
+            Self::Slurm(_) => Manager::Slurm,
+        }
+    }
+}
+
 /// Why a SkyCluster is not connected.
 #[derive(Clone, Debug)]
 pub(super) struct Unlinked {

@@ -9,6 +9,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use sky_convert::cluster::describe;
 use sky_convert::status::transition;
+use sky_crds::cluster::Manager;
 use sky_crds::{SkyCluster, SkyClusterStatus, names};
 use tokio::time::Instant;
 
@@ -59,7 +60,11 @@ pub(super) async fn write(
     }
     let words = match linked {
         Err(unlinked) => not_connected(unlinked),
-        Ok(link) => connected(contact.as_ref(), validity(link, Timestamp::now())),
+        Ok(link) => connected(
+            contact.as_ref(),
+            validity(link, Timestamp::now()),
+            link.way.manager(),
+        ),
     };
     let turns_lost = turns_lost(context, name, contact.as_ref(), memory);
     let wait = store(context, cluster, name, &words, memory).await?;
@@ -103,7 +108,11 @@ pub(super) async fn write_leaving(
         .read(name, |view| (view.contact().clone(), view.lost_after()));
     let mut words = match linked {
         Err(unlinked) => not_connected(unlinked),
-        Ok(link) => connected(contact.as_ref(), validity(link, Timestamp::now())),
+        Ok(link) => connected(
+            contact.as_ref(),
+            validity(link, Timestamp::now()),
+            link.way.manager(),
+        ),
     };
     words.ready = (false, "Deleting", left.to_owned());
     words.reconciling = Some(("Deleting", left.to_owned()));
@@ -141,7 +150,7 @@ fn not_connected(unlinked: &Unlinked) -> Words {
     }
 }
 
-fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
+fn connected(contact: Option<&(Contact, u64)>, validity: Validity, manager: Manager) -> Words {
     let mut words = match contact {
         None | Some((Contact::Waiting, _)) => Words {
             ready: (false, "Connecting", "has not answered yet".into()),
@@ -187,7 +196,7 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
             let message = format!(
                 "does not answer: {}; {}",
                 trouble.message,
-                advice(&trouble.message)
+                advice(&trouble.message, manager)
             );
             Words {
                 ready: (false, reason, message.clone()),
@@ -211,11 +220,14 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity) -> Words {
 }
 
 /// What to look at when a member cannot be reached, by what the connection died of.
-fn advice(cause: &str) -> &'static str {
-    if cause.contains("certificate") {
-        "check that certificate-authority-data of its kubeconfig, or spec.slurm.caBundle, is the authority of its server"
-    } else {
-        "check that its server is up: that of its kubeconfig, or slurmrestd and slurmctld"
+fn advice(cause: &str, manager: Manager) -> &'static str {
+    match (cause.contains("certificate"), manager) {
+        (true, Manager::Kubernetes) => {
+            "check that certificate-authority-data of its kubeconfig is the authority of its server"
+        }
+        (true, Manager::Slurm) => "check that spec.slurm.caBundle is the authority of its server",
+        (false, Manager::Kubernetes) => "check that the server of its kubeconfig is up",
+        (false, Manager::Slurm) => "check that slurmrestd and slurmctld are up",
     }
 }
 
@@ -313,8 +325,11 @@ mod tests {
 
     #[test]
     fn a_wrong_authority_is_not_mended_by_looking_at_the_server() {
-        let words = advice("invalid peer certificate: UnknownIssuer");
+        let words = advice(
+            "invalid peer certificate: UnknownIssuer",
+            super::Manager::Kubernetes,
+        );
         assert!(words.contains("certificate-authority-data"), "{words}");
-        assert!(advice("Connection refused (os error 111)").contains("server"));
+        assert!(advice("Connection refused (os error 111)", super::Manager::Slurm).contains("slurmrestd"));
     }
 }

@@ -274,3 +274,6 @@ fn silent(facts: &Facts, members: &Members) -> Vec<String> {
     silent.dedup();
     silent
 }
+
+#[cfg(test)]
+mod tests;
