@@ -23,6 +23,7 @@ pub mod run;
 pub mod scheduler;
 pub mod settings;
 pub mod stores;
+pub mod workloads;
 
 #[cfg(test)]
 mod tests;

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
-use sky_convert::job::has_ended;
 use sky_convert::status::transition;
-use sky_crds::status::Eviction;
-use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob};
+use sky_crds::{FilterPolicy, SkyCluster};
 use thiserror::Error;
 
 use crate::host;
+use crate::workloads::Workloads;
 
 /// Why a FilterPolicy could not be reconciled this time.
 #[derive(Debug, Error)]
@@ -36,10 +35,8 @@ pub struct Context {
     pub client: Client,
     /// SkyClusters of the host.
     pub clusters: Store<DeserializeGuard<SkyCluster>>,
-    /// SkyJobs of the host.
-    pub jobs: Store<DeserializeGuard<SkyJob>>,
-    /// SkyDeployments of the host.
-    pub deployments: Store<DeserializeGuard<SkyDeployment>>,
+    /// Workloads of the host.
+    pub workloads: Workloads,
 }
 
 /// What a policy governs is counted this often: it changes with every workload that comes and goes.
@@ -68,7 +65,7 @@ pub async fn reconcile(
     let mut wanted = stored.clone();
     wanted.unknown_clusters = unknown(policy, &known);
     wanted.observed_generation = policy.metadata.generation;
-    let (matched, evicted) = effects(policy, &context);
+    let (matched, evicted) = effects(policy, &context.workloads);
     wanted.matched_workloads = Some(matched);
     wanted.evicted_shares = Some(evicted);
     wanted.conditions = conditions(policy, &wanted.unknown_clusters, &stored.conditions);
@@ -137,11 +134,11 @@ fn conditions(policy: &FilterPolicy, unknown: &[String], stored: &[Condition]) -
 }
 
 /// Unfinished workloads that the policy governs, and shares evicted because of it as workloads still record them.
-fn effects(api: &FilterPolicy, context: &Context) -> (i64, i64) {
+fn effects(api: &FilterPolicy, workloads: &Workloads) -> (i64, i64) {
     let policy = sky_convert::policy::policy(api);
     let by_this = format!("FilterPolicy {}", policy.name);
     let (mut matched, mut evicted) = (0, 0);
-    let mut count = |object: &dyn Governed| {
+    workloads.each(|_, object| {
         let metadata = object.metadata();
         if metadata.namespace.as_deref().unwrap_or_default() != policy.namespace {
             return;
@@ -153,54 +150,8 @@ fn effects(api: &FilterPolicy, context: &Context) -> (i64, i64) {
             eviction.reason == "FilterPolicy" && words.ends_with(&by_this)
         });
         evicted += i64::try_from(of_this.count()).unwrap_or(0);
-    };
-    for guard in context.jobs.state() {
-        if let Ok(job) = &guard.0 {
-            count(job);
-        }
-    }
-    for guard in context.deployments.state() {
-        if let Ok(deployment) = &guard.0 {
-            count(deployment);
-        }
-    }
+    });
     (matched, evicted)
-}
-
-/// A workload that a policy may govern.
-trait Governed {
-    fn metadata(&self) -> &ObjectMeta;
-    /// Whether it has not ended.
-    fn goes_on(&self) -> bool;
-    fn evictions(&self) -> &[Eviction];
-}
-
-impl Governed for SkyJob {
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn goes_on(&self) -> bool {
-        !has_ended(self)
-    }
-
-    fn evictions(&self) -> &[Eviction] {
-        self.status.as_ref().map_or(&[], |status| &status.evictions)
-    }
-}
-
-impl Governed for SkyDeployment {
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn goes_on(&self) -> bool {
-        true
-    }
-
-    fn evictions(&self) -> &[Eviction] {
-        self.status.as_ref().map_or(&[], |status| &status.evictions)
-    }
 }
 
 /// Names of the policy that no SkyCluster has, each once, in order.

@@ -28,7 +28,8 @@ use crate::health::{self, Readiness};
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
-use crate::stores::{Concerned, Stores, Workloads};
+use crate::stores::{Concerned, Stores};
+use crate::workloads::Workloads;
 use crate::{
     cluster, configuration, controllers, deployment, host, job, leftovers, namespace, origin, policy,
 };
@@ -251,8 +252,7 @@ impl Parts {
         let context = policy::Context {
             client: client.clone(),
             clusters,
-            jobs,
-            deployments,
+            workloads: Workloads { jobs, deployments },
         };
         spawn(tasks, stop, controllers::policies(client, context, stop.clone()));
         tasks.spawn(listeners_end(self.fleet, self.stop));

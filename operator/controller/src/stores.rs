@@ -38,15 +38,6 @@ pub struct Stores {
     live: Arc<AtomicBool>,
 }
 
-/// Workloads of the host, of both kinds.
-#[derive(Clone)]
-pub struct Workloads {
-    /// SkyJobs.
-    pub jobs: Store<DeserializeGuard<SkyJob>>,
-    /// SkyDeployments.
-    pub deployments: Store<DeserializeGuard<SkyDeployment>>,
-}
-
 /// Whom a change concerns.
 #[derive(Clone)]
 pub struct Concerned {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use sky_convert::job::has_ended;
 use sky_convert::namespace::{annotations, labels, recorded, rule};
@@ -10,12 +9,11 @@ use sky_core::cluster::Manager;
 use sky_core::job::Reach;
 use sky_core::namespace::{Facts, Place, SeenNamespace, Site};
 use sky_core::workload::Kind;
-use sky_crds::status::PlacementStatus;
-use sky_crds::{SkyDeployment, SkyJob, SkyNamespace, names};
+use sky_crds::{SkyNamespace, names};
 
 use super::{Context, HOST, Memory};
 use crate::fleet::View;
-use crate::stores::Workloads;
+use crate::workloads::Workloads;
 
 /// Everything that a plan depends on.
 pub(super) fn facts(context: &Context, namespace: &SkyNamespace, memory: &Memory) -> Facts {
@@ -106,9 +104,9 @@ pub(super) fn placed(
     which: impl Fn(&str) -> bool,
 ) -> BTreeMap<(String, String), BTreeSet<String>> {
     let mut placed: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    let mut keep = |kind: Kind, object: &dyn Placed| {
+    workloads.each(|kind, object| {
         let namespace = object.metadata().namespace.clone().unwrap_or_default();
-        if !which(&namespace) {
+        if !object.goes_on() || !which(&namespace) {
             return;
         }
         let name = workload(kind, object.metadata().name.as_deref().unwrap_or_default());
@@ -120,46 +118,8 @@ pub(super) fn placed(
             let key = (namespace.clone(), share.cluster.clone());
             placed.entry(key).or_default().insert(name.clone());
         }
-    };
-    for guard in workloads.jobs.state() {
-        if let Ok(job) = &guard.0
-            && !has_ended(job)
-        {
-            keep(Kind::SkyJob, job);
-        }
-    }
-    for guard in workloads.deployments.state() {
-        if let Ok(deployment) = &guard.0 {
-            keep(Kind::SkyDeployment, deployment);
-        }
-    }
+    });
     placed
-}
-
-/// What has a place.
-trait Placed {
-    fn metadata(&self) -> &ObjectMeta;
-    fn placement(&self) -> Option<&PlacementStatus>;
-}
-
-impl Placed for SkyJob {
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn placement(&self) -> Option<&PlacementStatus> {
-        self.status.as_ref()?.placement.as_ref()
-    }
-}
-
-impl Placed for SkyDeployment {
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn placement(&self) -> Option<&PlacementStatus> {
-        self.status.as_ref()?.placement.as_ref()
-    }
 }
 
 /// Workloads of the namespace that have not ended, placed or not. One that cannot be read may be unfinished.

@@ -19,7 +19,7 @@ use super::apply::pause;
 use super::dereference::placed;
 use crate::clock;
 use crate::fleet::{Contact, Fleet, View};
-use crate::stores::Workloads;
+use crate::workloads::Workloads;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
-use crate::stores::Workloads;
+use crate::workloads::Workloads;
 
 pub use calls::Calls;
 pub use claim::claim;

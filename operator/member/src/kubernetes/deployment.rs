@@ -1,9 +1,9 @@
 //! The Deployment of a SkyDeployment's share: sent by server-side apply, so that fields that are not ours are left alone;
-//! taken away; and what it says of itself. Nothing foreign is touched.
+//! and what it says of itself. Nothing foreign is touched.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use sky_core::observation::{Counts, Observation, Rollout, Started, Trouble};
@@ -15,7 +15,7 @@ use super::errors::classify;
 use super::observe::say;
 use super::pod::{Phase, Pod};
 use super::{namespace, object, stamp};
-use crate::{Class, Ensured, MemberError, Scale, Withdrawn};
+use crate::{Class, Ensured, MemberError, Scale};
 
 /// Who owns the fields that we apply.
 const MANAGER: &str = "sky-operator";
@@ -90,38 +90,6 @@ fn answer(applied: Result<Deployment, kube::Error>) -> Result<Option<Ensured>, M
     match applied {
         Ok(object) => Ok(Some(Ensured::AsWanted(object.metadata.generation.unwrap_or(0)))),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
-        Err(error) => Err(classify(&error)),
-    }
-}
-
-/// Begins to delete the Deployment when it is ours. It stays until its pods are gone.
-pub(super) async fn withdraw(
-    client: &Client,
-    origin: &str,
-    key: &ShareKey,
-) -> Result<Withdrawn, MemberError> {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), &key.namespace);
-    let Some(present) = look(&api, key).await? else {
-        return Ok(Withdrawn::Gone);
-    };
-    if stamp::read(&present).is_none_or(|stamp| stamp.origin != origin) {
-        let words = format!("the Deployment {} is not ours", key.object);
-        return Err(MemberError::new(Class::Conflict, words));
-    }
-    if present.metadata.deletion_timestamp.is_some() {
-        return Ok(Withdrawn::Going);
-    }
-    let params = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Foreground),
-        preconditions: Some(Preconditions {
-            uid: present.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match api.delete(&key.object, &params).await {
-        Ok(_) => Ok(Withdrawn::Going),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Withdrawn::Gone),
         Err(error) => Err(classify(&error)),
     }
 }

@@ -1,7 +1,7 @@
 //! A Kubernetes member: a SkyJob share is one Indexed Job, a SkyDeployment share one Deployment, observed by watches.
 //!
 //! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `deployment`
-//! does all this for Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe`
+//! writes and sends Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe`
 //! reads a share out of it. `namespace` makes and removes namespaces, `contents` says whether one is empty.
 
 mod cache;
@@ -27,7 +27,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use kube::Client;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, Client};
 use sky_core::observation::MemberEvent;
 use sky_core::share::ShareKey;
 use sky_core::workload::Kind;
@@ -125,7 +126,10 @@ impl Member for Kubernetes {
         self.call(async {
             match key.kind {
                 Kind::SkyJob => withdraw::withdraw(&self.client, &self.origin, key, how).await,
-                Kind::SkyDeployment => deployment::withdraw(&self.client, &self.origin, key).await,
+                Kind::SkyDeployment => {
+                    let all: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
+                    withdraw::remove(&all, &self.origin, key).await
+                }
             }
         })
         .await

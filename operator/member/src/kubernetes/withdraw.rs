@@ -1,10 +1,13 @@
 //! Takes shares away from a Kubernetes member: deletes a Job, holds it back, or makes a tombstone of it. Every call can
 //! be repeated; nothing foreign is touched. Whether a replica started while it was being held back, `past` knows.
 
+use std::fmt::Debug;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::api::{ApiResource, DeleteParams, ListParams, Preconditions, PropagationPolicy};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use sky_core::marks;
 use sky_core::share::ShareKey;
@@ -30,24 +33,40 @@ pub(super) async fn withdraw(
     }
 }
 
-/// The Job under `key`, which must be ours.
-async fn ours(jobs: &Api<Job>, origin: &str, key: &ShareKey) -> Result<Option<Job>, MemberError> {
-    let present = look(jobs, key).await?;
-    let foreign = |job: &Job| stamp::read(job).is_none_or(|stamp| stamp.origin != origin);
+/// The object under `key`, which must be ours.
+async fn ours<K>(objects: &Api<K>, origin: &str, key: &ShareKey) -> Result<Option<K>, MemberError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let present = look(objects, key).await?;
+    let foreign = |object: &K| stamp::read(object).is_none_or(|stamp| stamp.origin != origin);
     if present.as_ref().is_some_and(foreign) {
-        let words = format!("the Job {} is not ours", key.object);
+        let words = format!("the {} {} is not ours", K::kind(&()), key.object);
         return Err(MemberError::new(Class::Conflict, words));
     }
     Ok(present)
 }
 
-async fn look(jobs: &Api<Job>, key: &ShareKey) -> Result<Option<Job>, MemberError> {
-    jobs.get_opt(&key.object).await.map_err(|error| classify(&error))
+async fn look<K>(objects: &Api<K>, key: &ShareKey) -> Result<Option<K>, MemberError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    objects
+        .get_opt(&key.object)
+        .await
+        .map_err(|error| classify(&error))
 }
 
-/// Deletes the Job. It stays until its pods are gone, so that nothing of it runs on unseen.
-async fn remove(jobs: &Api<Job>, origin: &str, key: &ShareKey) -> Result<Withdrawn, MemberError> {
-    let Some(present) = ours(jobs, origin, key).await? else {
+/// Deletes the object. It stays until its pods are gone, so that nothing of it runs on unseen.
+pub(super) async fn remove<K>(
+    objects: &Api<K>,
+    origin: &str,
+    key: &ShareKey,
+) -> Result<Withdrawn, MemberError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let Some(present) = ours(objects, origin, key).await? else {
         return Ok(Withdrawn::Gone);
     };
     if is_leaving(&present) {
@@ -61,7 +80,7 @@ async fn remove(jobs: &Api<Job>, origin: &str, key: &ShareKey) -> Result<Withdra
         }),
         ..DeleteParams::default()
     };
-    match jobs.delete(&key.object, &params).await {
+    match objects.delete(&key.object, &params).await {
         Ok(_) => Ok(Withdrawn::Going),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Withdrawn::Gone),
         Err(error) => Err(classify(&error)),
@@ -170,8 +189,8 @@ async fn bury(
     Err(changed(&key.object))
 }
 
-fn is_leaving(job: &Job) -> bool {
-    job.metadata.deletion_timestamp.is_some()
+fn is_leaving(object: &impl ResourceExt) -> bool {
+    object.meta().deletion_timestamp.is_some()
 }
 
 #[cfg(test)]

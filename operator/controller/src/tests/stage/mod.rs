@@ -31,7 +31,7 @@ use crate::fleet::{Fleet, Stir};
 use crate::namespace;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
-use crate::stores::Workloads;
+use crate::workloads::Workloads;
 use crate::{deployment, job};
 use host::Host;
 use namespaces::{Known, SeenTo};

@@ -10,7 +10,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
 use sky_crds::SkyNamespace;
 
-use crate::stores::Workloads;
+use crate::workloads::Workloads;
 use sky_member::fake::Fake;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
