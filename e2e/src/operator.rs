@@ -62,6 +62,7 @@ fn launch(daemon: &Daemon, lab: &Lab, health: u16) -> Result<()> {
         format!("--namespace={NAMESPACE}"),
         format!("--health-addr=127.0.0.1:{health}"),
         format!("--default-image={}", image::NAMES[0]),
+        "--namespace-grace-seconds=20".to_owned(),
     ];
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let env = [("RUST_LOG", level), ("RUST_BACKTRACE", "1".to_owned())];

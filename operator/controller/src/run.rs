@@ -310,6 +310,7 @@ impl Parts {
             origin: origin.clone(),
             namespaces: stores.namespaces.clone(),
             workloads: workloads.clone(),
+            grace: self.settings.namespace_grace_seconds,
         };
         spawn(tasks, stop, idle.run(stop.clone()));
         let context = namespace::Context::new(
@@ -319,6 +320,7 @@ impl Parts {
             self.host.clone(),
             stores.rules.clone(),
             workloads,
+            self.settings.namespace_grace_seconds,
         );
         spawn(
             tasks,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use sky_core::Seconds;
+use sky_core::namespace::{GRACE, LEAST_GRACE};
 
 /// Schedules jobs over member clusters and runs them there.
 #[derive(Clone, Debug, Parser)]
@@ -27,6 +29,10 @@ pub struct Settings {
     /// Address that answers /livez and /readyz.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub health_addr: SocketAddr,
+    /// Seconds that a namespace made on a member for a share stays after nothing needs it.
+    #[arg(long, env = "SKY_NAMESPACE_GRACE_SECONDS", default_value_t = GRACE, value_name = "SECONDS",
+        value_parser = clap::value_parser!(i64).range(LEAST_GRACE..=86_400))]
+    pub namespace_grace_seconds: Seconds,
     /// Log as JSON lines.
     #[arg(long)]
     pub log_json: bool,

@@ -66,6 +66,7 @@ pub(super) fn facts(context: &Context, namespace: &SkyNamespace, memory: &Memory
         labels: labels(namespace),
         annotations: annotations(namespace),
         workloads: unfinished(&context.workloads, &name),
+        grace: context.grace,
         sites,
     }
 }

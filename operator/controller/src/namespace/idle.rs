@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
+use sky_core::Seconds;
 use sky_core::namespace::{Namespace, SeenNamespace, Wanted, leave, stay};
 use sky_crds::SkyNamespace;
 use sky_member::Desired;
@@ -34,6 +35,8 @@ pub struct Idle {
     pub namespaces: Store<DeserializeGuard<SkyNamespace>>,
     /// Workloads of the host.
     pub workloads: Workloads,
+    /// Seconds that a namespace is marked idle before it goes.
+    pub grace: Seconds,
 }
 
 /// Cluster and namespace.
@@ -101,7 +104,7 @@ impl Idle {
                 let wanted = if used || placed.contains_key(&site) {
                     stay(&seen)
                 } else {
-                    leave(&seen, now).ok()
+                    leave(&seen, now, self.grace).ok()
                 };
                 due.extend(wanted.map(|wanted| ((cluster.clone(), seen.name.clone()), wanted)));
             }

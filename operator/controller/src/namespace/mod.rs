@@ -18,6 +18,7 @@ use std::time::Duration;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Client, ResourceExt};
+use sky_core::Seconds;
 use sky_core::job::Finalizer;
 use sky_core::namespace::{Place, Wanted, plan};
 use sky_core::observation::Trouble;
@@ -67,6 +68,8 @@ pub struct Context {
     host: Arc<Fleet>,
     rules: Arc<Rules>,
     workloads: Workloads,
+    /// Seconds that a namespace is marked idle before it goes.
+    grace: Seconds,
     memories: Mutex<HashMap<String, Memory>>,
 }
 
@@ -103,6 +106,7 @@ impl Context {
         host: Arc<Fleet>,
         rules: Arc<Rules>,
         workloads: Workloads,
+        grace: Seconds,
     ) -> Self {
         Self {
             client,
@@ -111,6 +115,7 @@ impl Context {
             host,
             rules,
             workloads,
+            grace,
             memories: Mutex::default(),
         }
     }

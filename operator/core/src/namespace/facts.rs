@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::wanted::SeenNamespace;
+use crate::Seconds;
 use crate::job::Reach;
 use crate::labels::Labels;
 use crate::observation::Trouble;
@@ -22,6 +23,8 @@ pub struct Facts {
     pub annotations: Labels,
     /// Workloads of the namespace that have not ended, such as `SkyJob train`.
     pub workloads: BTreeSet<String>,
+    /// Seconds that a namespace is marked idle before it goes.
+    pub grace: Seconds,
     /// The host, and every registered Kubernetes member. One that is not listed is not registered.
     pub sites: BTreeMap<Place, Site>,
 }

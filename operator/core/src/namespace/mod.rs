@@ -10,7 +10,7 @@ mod status;
 mod wanted;
 
 pub use facts::{Facts, Place, Site};
-pub use leave::{GRACE, leave, stay};
+pub use leave::{GRACE, LEAST_GRACE, leave, stay};
 pub use plan::{Plan, Step, plan};
 pub use status::{ClusterState, State, Status};
 pub use wanted::{Namespace, SeenNamespace, Wanted};

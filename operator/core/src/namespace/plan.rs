@@ -117,7 +117,7 @@ fn outlook(facts: &Facts, place: &Place, site: &Site, now: Seconds) -> Outlook {
                 let names: Vec<&str> = guests.iter().map(String::as_str).collect();
                 Outlook::of(State::Leaving, format!("holds {}", names.join(", ")))
             }
-            Some(seen) => part(site, leave(seen, now)),
+            Some(seen) => part(site, leave(seen, now, facts.grace)),
         }
     }
 }

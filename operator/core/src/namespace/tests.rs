@@ -92,6 +92,7 @@ fn facts(host: Site, members: Vec<(&str, Site)>) -> Facts {
         labels: labels(),
         annotations: Labels::new(),
         workloads: [].into(),
+        grace: GRACE,
         sites: BTreeMap::from_iter(members.chain([(Place::Host, host)])),
     }
 }
@@ -382,9 +383,9 @@ fn one_deleted_by_somebody_else_is_waited_for_and_made_again() {
 #[test]
 fn a_mark_is_followed_by_a_grace() {
     for (since, at) in [(NOW, Some(NOW + GRACE)), (NOW - GRACE + 1, Some(NOW + 1))] {
-        assert_eq!(leave(&idle(since).unwrap_or_default(), NOW), Err(at));
+        assert_eq!(leave(&idle(since).unwrap_or_default(), NOW, GRACE), Err(at));
     }
-    let late = leave(&idle(NOW - GRACE).unwrap_or_default(), NOW);
+    let late = leave(&idle(NOW - GRACE).unwrap_or_default(), NOW, GRACE);
     assert!(matches!(late, Ok(Wanted::Gone { .. })));
 }
 

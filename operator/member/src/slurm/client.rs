@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::dialect::{self, Dialect, JobRecord, NodeRecord, PartitionRecord, Submission, VERSIONS};
 use super::errors::{self, ALREADY_DONE, INVALID_JOB, UNSPECIFIED, complaints, judge};
-use super::http::{Answer, Http};
+use super::http::{Answer, Http, Repeat};
 use crate::{Class, MemberError};
 
 /// The longest wait for a ping that is to tell a bad token from a silent slurmctld.
@@ -85,7 +85,7 @@ impl Client {
         }
         for version in VERSIONS {
             let path = format!("/slurm/v0.0.{version}/ping");
-            let answer = self.http.send(Method::GET, &path, None).await?;
+            let answer = self.http.send(Method::GET, &path, None, Repeat::Harmless).await?;
             match answer.status {
                 StatusCode::NOT_FOUND => {}
                 StatusCode::UNAUTHORIZED => return Err(refuse(&answer)),
@@ -109,12 +109,13 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        repeat: Repeat,
         body: impl FnOnce(Dialect) -> Option<Value>,
     ) -> Result<(StatusCode, Value), MemberError> {
         let version = self.version().await?;
         let body = body(dialect::of(version)).map(|body| body.to_string().into_bytes());
         let full = format!("/slurm/v0.0.{version}/{path}");
-        let answer = self.http.send(method, &full, body).await?;
+        let answer = self.http.send(method, &full, body, repeat).await?;
         let read = serde_json::from_slice::<Value>(&answer.body);
         if answer.status == StatusCode::NOT_FOUND && read.is_err() {
             // slurmrestd was replaced by one of another version.
@@ -129,7 +130,7 @@ impl Client {
     async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<T, MemberError> {
         let version = self.version().await?;
         let full = format!("/slurm/v0.0.{version}/{path}");
-        let answer = self.http.send(Method::GET, &full, None).await?;
+        let answer = self.http.send(Method::GET, &full, None, Repeat::Harmless).await?;
         if answer.status == StatusCode::OK
             && let Ok(list) = serde_json::from_slice::<T>(&answer.body)
             && let Ok(Errors { errors }) = serde_json::from_slice::<Errors>(&answer.body)
@@ -164,7 +165,8 @@ impl Client {
             return silent;
         };
         let path = format!("/slurm/v0.0.{version}/ping");
-        let ping = tokio::time::timeout(PING, self.http.send(Method::GET, &path, None)).await;
+        let ping =
+            tokio::time::timeout(PING, self.http.send(Method::GET, &path, None, Repeat::Harmless)).await;
         match ping {
             Ok(Ok(answer)) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => MemberError::new(
                 Class::Unauthorized,
@@ -176,7 +178,7 @@ impl Client {
 
     /// Asks who is there.
     pub(super) async fn greet(&self) -> Result<Greeting, MemberError> {
-        let (status, body) = self.call(Method::GET, "ping", |_| None).await?;
+        let (status, body) = self.call(Method::GET, "ping", Repeat::Harmless, |_| None).await?;
         if !status.is_success() {
             return Err(self.wrong(status, &body).await);
         }
@@ -212,7 +214,9 @@ impl Client {
     /// `Unreachable` when it may have been accepted all the same.
     pub(super) async fn submit(&self, job: &Submission) -> Result<i64, MemberError> {
         let (status, body) = self
-            .call(Method::POST, "job/submit", |dialect| Some(dialect.submit(job)))
+            .call(Method::POST, "job/submit", Repeat::Never, |dialect| {
+                Some(dialect.submit(job))
+            })
             .await?;
         // An id means accepted, whatever is said besides: that it is held is said as an error.
         match body.get("job_id").and_then(Value::as_i64) {
@@ -238,14 +242,18 @@ impl Client {
             body["hold"] = json!(hold);
         }
         let answer = self
-            .call(Method::POST, &format!("job/{id}"), |_| Some(body))
+            .call(Method::POST, &format!("job/{id}"), Repeat::Harmless, |_| {
+                Some(body)
+            })
             .await?;
         self.changed(answer).await
     }
 
     /// Cancels what of an array is not over.
     pub(super) async fn cancel(&self, id: i64) -> Result<Changed, MemberError> {
-        let answer = self.call(Method::DELETE, &format!("job/{id}"), |_| None).await?;
+        let answer = self
+            .call(Method::DELETE, &format!("job/{id}"), Repeat::Harmless, |_| None)
+            .await?;
         self.changed(answer).await
     }
 

@@ -61,6 +61,16 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// Whether a request may be sent a second time when its connection ends before its answer: slurmrestd 22.05 closes one
+/// now and then after it has read the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Twice is as good as once.
+    Harmless,
+    /// It may have been carried out, and would be again.
+    Never,
+}
+
 /// One server and the credential for it.
 pub(super) struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -126,25 +136,44 @@ impl Http {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        repeat: Repeat,
     ) -> Result<Answer, MemberError> {
+        let body = body.map(Bytes::from);
+        let request = self.request(&method, path, body.clone())?;
+        let lost = |error: &dyn std::error::Error| MemberError::new(Class::Unreachable, innermost(error));
+        let answer = match self.client.request(request).await {
+            Err(error) if repeat == Repeat::Harmless && !error.is_connect() => {
+                tracing::debug!(%method, path, error = innermost(&error), "a request got no answer; it is sent again");
+                let request = self.request(&method, path, body)?;
+                self.client.request(request).await
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(|error| lost(&error))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| lost(&*error))?.to_bytes();
+        Ok(Answer { status, body })
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Request<Full<Bytes>>, MemberError> {
         let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = Request::builder()
-            .method(method)
+            .method(method.clone())
             .uri(format!("{}{path}", self.base))
             .header(USER, self.user.clone())
             .header(TOKEN, token);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let request = request
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
-            .map_err(|error| MemberError::new(Class::Rejected, error.to_string()))?;
-        let lost = |error: &dyn std::error::Error| MemberError::new(Class::Unreachable, innermost(error));
-        let answer = self.client.request(request).await.map_err(|error| lost(&error))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| lost(&*error))?.to_bytes();
-        Ok(Answer { status, body })
+        request
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|error| MemberError::new(Class::Rejected, error.to_string()))
     }
 }
 

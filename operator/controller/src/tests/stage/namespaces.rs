@@ -8,6 +8,7 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
+use sky_core::namespace::GRACE;
 use sky_crds::SkyNamespace;
 
 use crate::workloads::Workloads;
@@ -59,6 +60,7 @@ impl SeenTo {
             origin: ORIGIN.into(),
             namespaces: known.namespaces,
             workloads: known.workloads.clone(),
+            grace: GRACE,
         };
         let context = namespace::Context::new(
             host.client(),
@@ -67,6 +69,7 @@ impl SeenTo {
             place,
             known.rules,
             known.workloads,
+            GRACE,
         );
         let (store, shown) = Shown::<SkyNamespace>::new();
         let (trigger, triggered) = unbounded();

@@ -146,3 +146,45 @@ async fn a_token_that_is_replaced_is_sent_from_then_on() {
     client.jobs().await.expect("jobs");
     served.await.expect("one request");
 }
+
+/// A server that reads the first request and closes its connection without an answer, then gives `answer`; how many
+/// requests it was sent.
+async fn closing(answer: &'static str) -> (Client, tokio::task::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let served = tokio::spawn(async move {
+        let patience = std::time::Duration::from_secs(2);
+        let mut requests = 0;
+        while let Ok(accepted) = tokio::time::timeout(patience, listener.accept()).await {
+            let (mut stream, _) = accepted.expect("a connection");
+            let mut request = vec![0_u8; 64 * 1024];
+            let _ = stream.read(&mut request).await.expect("a request");
+            requests += 1;
+            if requests > 1 {
+                let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n", answer.len());
+                stream.write_all(head.as_bytes()).await.expect("a reader");
+                stream.write_all(answer.as_bytes()).await.expect("a reader");
+                break;
+            }
+        }
+        requests
+    });
+    let http = Http::new(&endpoint, "sky", "t0ken", None).expect("a client");
+    let client = Client::new(http);
+    client.learn(Some(38));
+    (client, served)
+}
+
+#[tokio::test]
+async fn a_cancellation_that_gets_no_answer_is_sent_again_and_a_submit_is_not() {
+    let (client, served) = closing("{\"errors\": []}").await;
+    assert_eq!(client.cancel(7).await.expect("an answer"), Changed::Done);
+    assert_eq!(served.await.expect("a count"), 2);
+    let (client, served) = closing("{\"errors\": [], \"job_id\": 7}").await;
+    let error = client
+        .submit(&Submission::default())
+        .await
+        .expect_err("no answer");
+    assert_eq!(error.class, Class::Unreachable);
+    assert_eq!(served.await.expect("a count"), 1);
+}
