@@ -43,7 +43,12 @@ enum Command {
         keep: bool,
     },
     /// Run suites; with no names the workspace's own checks and then all suites
-    Test { suites: Vec<String> },
+    Test {
+        suites: Vec<String>,
+        /// How many suites run side by side [default: one more than there are CPUs, at most 4]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+        lanes: Option<u8>,
+    },
     /// Say what is there, what is missing and what to do
     Doctor,
     /// Print the path of a kubeconfig: the host's with all contexts, or one cluster's
@@ -155,7 +160,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             reporter.note(format!("no lab is left at {}", dir.display()));
         }
         Command::Demo { keep } => return demonstrate(&dir, keep, &reporter).await,
-        Command::Test { suites } => return test(&suites, &reporter).await,
+        Command::Test { suites, lanes } => return test(&suites, lanes, &reporter).await,
         Command::Doctor => return Ok(u8::from(!doctor::run(&dir, &reporter)?)),
         Command::Kubeconfig { name } => {
             let lab = Lab::open(&dir)?;
@@ -278,12 +283,15 @@ async fn demonstrate(dir: &Path, keep: bool, reporter: &Reporter) -> Result<u8> 
     })
 }
 
-async fn test(suites: &[String], reporter: &Reporter) -> Result<u8> {
+async fn test(suites: &[String], lanes: Option<u8>, reporter: &Reporter) -> Result<u8> {
+    // A suite mostly waits for others' processes.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let lanes = lanes.map_or((cpus + 1).min(4), usize::from);
     runner::clean()
         .await
         .context("take away the labs of a run that was killed")?;
     let result = tokio::select! {
-        result = runner::run(suites, reporter) => Some(result),
+        result = runner::run(suites, lanes, reporter) => Some(result),
         () = interrupted() => None,
     };
     match result {

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -14,6 +14,14 @@ pub struct Reporter {
     begin: Instant,
     bars: Option<Arc<MultiProgress>>,
     quiet: bool,
+    page: Option<Page>,
+}
+
+/// Results that are held until they are printed in one piece, because others report at the same time.
+#[derive(Clone)]
+struct Page {
+    name: String,
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 /// One step under way; dropped without [`Step::done`] it leaves no line.
@@ -41,6 +49,7 @@ impl Reporter {
             begin: Instant::now(),
             bars,
             quiet: false,
+            page: None,
         }
     }
 
@@ -50,13 +59,42 @@ impl Reporter {
             begin: Instant::now(),
             bars: None,
             quiet: true,
+            page: None,
         }
+    }
+
+    /// One that shows progress under `name`, and holds results until [`Reporter::publish`].
+    pub fn page(&self, name: &str) -> Self {
+        Self {
+            page: Some(Page {
+                name: name.to_owned(),
+                lines: Arc::default(),
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// Prints the results that were held, if this is a page; later ones are held again.
+    pub fn publish(&self) {
+        if let Some(page) = &self.page {
+            let lines = std::mem::take(&mut *page.lines.lock().unwrap_or_else(PoisonError::into_inner));
+            self.print(lines.join("\n"));
+        }
+    }
+
+    /// Whether results are held: progress then says what they are.
+    pub fn holds(&self) -> bool {
+        self.page.is_some()
     }
 
     /// A line of progress with the time since the start.
     pub fn note(&self, text: impl Display) {
         if !self.quiet {
-            let line = format!("[{:6.1} s] {text}", self.begin.elapsed().as_secs_f32());
+            let seconds = self.begin.elapsed().as_secs_f32();
+            let line = match &self.page {
+                Some(page) => format!("[{seconds:6.1} s] {}: {text}", page.name),
+                None => format!("[{seconds:6.1} s] {text}"),
+            };
             self.apart(|| {
                 let _ = writeln!(std::io::stderr(), "{line}");
             });
@@ -65,6 +103,16 @@ impl Reporter {
 
     /// A line of the result, as it is.
     pub fn result(&self, text: impl Display) {
+        match &self.page {
+            Some(page) => {
+                let mut lines = page.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.push(text.to_string());
+            }
+            None => self.print(text.to_string()),
+        }
+    }
+
+    fn print(&self, text: String) {
         // A reader that went away (`| head`) is no reason to fail.
         self.apart(|| {
             let _ = writeln!(std::io::stdout(), "{text}");

@@ -1,7 +1,8 @@
-//! Runs suites: gives each case the labs it asks for, takes them down whatever happens, counts, and prints
-//! the closing line. Fed by `commands`; the suites themselves are listed in `suites`.
+//! Runs suites, some of them side by side: gives each case the labs it asks for, takes them down whatever happens,
+//! counts, and prints the closing line. Fed by `commands`; the suites themselves are listed in `suites`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -57,6 +58,8 @@ impl Counts {
 pub struct Context {
     pub reporter: Reporter,
     root: PathBuf,
+    /// Which of those that work side by side this is; in the names of its labs.
+    lane: usize,
     labs: Cell<u32>,
     shared: RefCell<Option<Lab>>,
     own: RefCell<Vec<PathBuf>>,
@@ -96,7 +99,7 @@ impl Context {
 
     fn new_dir(&self) -> PathBuf {
         self.labs.set(self.labs.get() + 1);
-        self.root.join(self.labs.get().to_string())
+        self.root.join(format!("{}.{}", self.lane, self.labs.get()))
     }
 
     async fn drop_shared(&self) -> Result<()> {
@@ -131,20 +134,14 @@ impl Context {
 }
 
 /// Runs the suites of these names, or the workspace's checks and then every suite when there are none, and
-/// prints the closing line. False when anything failed.
-pub async fn run(names: &[String], reporter: &Reporter) -> Result<bool> {
+/// prints the closing line. `lanes` suites run at the same time. False when anything failed.
+pub async fn run(names: &[String], lanes: usize, reporter: &Reporter) -> Result<bool> {
     let chosen = suites::named(names)?;
     let root = labs_root()?;
-    let context = Context {
-        reporter: reporter.clone(),
-        root: root.clone(),
-        labs: Cell::new(0),
-        shared: RefCell::new(None),
-        own: RefCell::new(Vec::new()),
-        remark: RefCell::new(None),
-    };
-    let mut counts = Counts::default();
-    if let Err(error) = run_all(&context, names.is_empty(), &chosen, &mut counts).await {
+    let counts = Cell::new(Counts::default());
+    let outcome = run_all(&root, names.is_empty(), chosen, lanes, reporter, &counts).await;
+    let mut counts = counts.get();
+    if let Err(error) = outcome {
         reporter.result(format!("FAILED the run: {error:#}"));
         counts.add(Counts::FAILED);
         abandon().await?;
@@ -158,19 +155,72 @@ pub async fn run(names: &[String], reporter: &Reporter) -> Result<bool> {
 }
 
 /// Adds to `counts` as it goes; an error ends the run.
-async fn run_all(context: &Context, everything: bool, chosen: &[&Suite], counts: &mut Counts) -> Result<()> {
+async fn run_all(
+    root: &Path,
+    everything: bool,
+    chosen: Vec<&Suite>,
+    lanes: usize,
+    reporter: &Reporter,
+    counts: &Cell<Counts>,
+) -> Result<()> {
     if everything {
-        counts.add(workspace::check(&context.reporter).await?);
+        let checked = workspace::check(reporter).await?;
+        add(counts, checked);
     }
-    for suite in chosen {
+    let lanes = lanes.clamp(1, chosen.len().max(1));
+    let waiting = RefCell::new(VecDeque::from(chosen));
+    let lanes = (0..lanes).map(|lane| {
+        let context = Context {
+            reporter: reporter.clone(),
+            root: root.to_owned(),
+            lane,
+            labs: Cell::new(0),
+            shared: RefCell::new(None),
+            own: RefCell::new(Vec::new()),
+            remark: RefCell::new(None),
+        };
+        run_lane(context, &waiting, lanes > 1, counts)
+    });
+    futures::future::try_join_all(lanes).await?;
+    Ok(())
+}
+
+/// Runs one suite after the other until none waits; when others do the same, a suite's results are printed at its end.
+async fn run_lane(
+    mut context: Context,
+    waiting: &RefCell<VecDeque<&Suite>>,
+    beside_others: bool,
+    counts: &Cell<Counts>,
+) -> Result<()> {
+    let reporter = context.reporter.clone();
+    loop {
+        let Some(suite) = waiting.borrow_mut().pop_front() else {
+            return context.drop_shared().await;
+        };
+        if beside_others {
+            context.reporter = reporter.page(suite.name);
+        }
         context
             .reporter
             .result(format!("\n{}: {}", suite.name, suite.about));
-        for case in suite.cases {
-            counts.add(run_case(context, case).await?);
-        }
+        let outcome = run_suite(&context, suite, counts).await;
+        context.reporter.publish();
+        outcome?;
     }
-    context.drop_shared().await
+}
+
+async fn run_suite(context: &Context, suite: &Suite, counts: &Cell<Counts>) -> Result<()> {
+    for case in suite.cases {
+        let outcome = run_case(context, case).await?;
+        add(counts, outcome);
+    }
+    Ok(())
+}
+
+fn add(counts: &Cell<Counts>, more: Counts) {
+    let mut sum = counts.get();
+    sum.add(more);
+    counts.set(sum);
 }
 
 /// Takes down every lab of this run: for an interrupt.
@@ -186,26 +236,22 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
         .remark
         .take()
         .map_or_else(String::new, |text| format!("{text}, "));
-    let counts = match &outcome {
-        Ok(()) => {
-            context
-                .reporter
-                .result(format!("ok {} ({remark}{seconds:.1} s)", case.name));
-            Counts::PASSED
-        }
-        Err(error) if error.is::<Skip>() => {
-            context.reporter.result(format!("skipped {}: {error}", case.name));
-            Counts::SKIPPED
-        }
-        Err(error) => {
-            context
-                .reporter
-                .result(format!("FAILED {}: {error:#}", case.name));
-            context.reporter.result(context.log_tails());
-            context.drop_shared().await?;
-            Counts::FAILED
-        }
+    let (counts, line) = match &outcome {
+        Ok(()) => (
+            Counts::PASSED,
+            format!("ok {} ({remark}{seconds:.1} s)", case.name),
+        ),
+        Err(error) if error.is::<Skip>() => (Counts::SKIPPED, format!("skipped {}: {error}", case.name)),
+        Err(error) => (Counts::FAILED, format!("FAILED {}: {error:#}", case.name)),
     };
+    if context.reporter.holds() {
+        context.reporter.note(&line);
+    }
+    context.reporter.result(line);
+    if counts == Counts::FAILED {
+        context.reporter.result(context.log_tails());
+        context.drop_shared().await?;
+    }
     context
         .drop_own()
         .await

@@ -116,6 +116,7 @@ impl Book {
             let mut wanted = share.clone();
             match seen {
                 None if !self.released.contains(key) => {}
+                // As long as the member asks to confirm it, it is held: an answer that got lost is asked for again.
                 Some(seen) if due => {
                     wanted.instance = Some(seen.instance.clone());
                     self.released.insert(key.clone());

@@ -37,7 +37,9 @@ pub(super) fn observe(array: &Array, past: &Past, due: Seconds) -> Option<Observ
     let tally = tally(array, past);
     let suspended = comment.suspended || tombstone.is_some();
     let kept = tombstone.is_some() || suspended || array.is_held();
-    let waits_for_confirmation = array.is_held() && !suspended && !removed && !tally.started;
+    // Ends that are remembered do not count here: slurmctld that forgot them forgot the release as well. Only tasks that it
+    // shows as started say that somebody else holds the rest.
+    let waits_for_confirmation = array.is_held() && !suspended && !removed && !array.has_started();
     let end = end(&tally, comment.replicas, over).filter(|_| tombstone.is_none());
     let ended = count(&tally.succeeded) + tally.failed + tally.cancelled + tally.unaccounted;
     let needs_no_room = end.is_some() || removed || suspended;

@@ -177,3 +177,27 @@ fn a_requeued_replica_waits_and_has_started() {
         (Started::Yes, 1, None)
     );
 }
+
+#[test]
+fn an_array_whose_release_slurmctld_forgot_is_released_again() {
+    let mut past = Past::default();
+    let mut ran = array(2, &[(0, Doing::Succeeded)], Some(Doing::Waiting));
+    past.take_in(std::slice::from_ref(&ran), 5);
+    // Somebody holds what has not started: that is theirs to end.
+    if let Some(rest) = &mut ran.rest {
+        rest.held = true;
+    }
+    let seen = observe(&ran, &past, 7).expect("a share");
+    assert_eq!((seen.confirm, seen.counts.succeeded), (None, 1));
+    // Killed and started with a state from before the release.
+    let mut forgot = array(2, &[], Some(Doing::Waiting));
+    if let Some(rest) = &mut forgot.rest {
+        rest.held = true;
+    }
+    past.take_in(std::slice::from_ref(&forgot), 9);
+    let seen = observe(&forgot, &past, 7).expect("a share");
+    assert_eq!(
+        (seen.confirm, seen.started, seen.counts.succeeded),
+        (Some(7), Started::Yes, 1)
+    );
+}
