@@ -1,4 +1,6 @@
-//! Suite `slurm`: SkyJobs on a real Slurm, through the operator.
+//! Suite `slurm`: SkyJobs on a real Slurm, through the operator. `kills` is the long case, on four clusters.
+
+mod kills;
 
 use anyhow::{Result, ensure};
 use futures::FutureExt;
@@ -30,6 +32,7 @@ pub const SUITE: Suite = Suite {
             name: "a_job_that_is_deleted_leaves_nothing_in_the_queue",
             run: |context| deletion(context).boxed_local(),
         },
+        case!(kills::two_hundred_jobs_on_four_clusters_outlive_five_kills_and_run_once),
     ],
 };
 
@@ -41,26 +44,24 @@ async fn shared(context: &Context) -> Result<Sky> {
         operator: true,
         ..Plan::bare(members)
     };
-    let sky = Sky::on(context, &plan).await?;
-    let cluster = sky.lab.slurm(HPC)?;
-    let (url, token) = (cluster.direct_url(), cluster.token_file().display().to_string());
-    if sky.clusters().get_opt(HPC).await?.is_none() {
-        let join = [
-            "join",
-            HPC,
-            "--slurm",
-            &url,
-            "--user",
-            JOB_USER,
-            "--token-file",
-            &token,
-        ];
-        sky.lab.sky(&join).await?;
+    joined(context, &plan, &[HPC]).await
+}
+
+/// The shared lab of `plan` with every Kubernetes member and these Slurm clusters joined and Ready.
+async fn joined(context: &Context, plan: &Plan, slurms: &[&str]) -> Result<Sky> {
+    let sky = Sky::on(context, plan).await?;
+    for name in slurms {
+        if sky.clusters().get_opt(name).await?.is_none() {
+            let cluster = sky.lab.slurm(name)?;
+            let (url, token) = (cluster.direct_url(), cluster.token_file().display().to_string());
+            let from = ["--slurm", &url, "--user", JOB_USER, "--token-file", &token];
+            sky.lab.sky(&[&["join", name], &from[..]].concat()).await?;
+        }
+        sky.cluster_until(name, "Ready", |cluster| {
+            sky::is_true(&sky::cluster_conditions(cluster), "Ready")
+        })
+        .await?;
     }
-    sky.cluster_until(HPC, "Ready", |cluster| {
-        sky::is_true(&sky::cluster_conditions(cluster), "Ready")
-    })
-    .await?;
     Ok(sky)
 }
 
