@@ -55,6 +55,23 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// The same in whole cpus and whole MiB, which is what Slurm gives; `None`: it is in these already.
+    #[must_use]
+    pub fn whole(&self) -> Option<Self> {
+        const CPU_UNIT: i64 = 1000;
+        const MEMORY_UNIT: i64 = 1 << 20;
+        let up = |amount: i64, unit: i64| match amount.rem_euclid(unit) {
+            0 => amount,
+            over => amount.saturating_add(unit - over),
+        };
+        let (cpu, memory) = (up(self.cpu, CPU_UNIT), up(self.memory, MEMORY_UNIT));
+        ((cpu, memory) != (self.cpu, self.memory)).then(|| Self {
+            cpu,
+            memory,
+            extended: self.extended.clone(),
+        })
+    }
+
     /// `cpu` in millicores, `memory` in bytes, nothing else.
     #[must_use]
     pub fn new(cpu: i64, memory: i64) -> Self {

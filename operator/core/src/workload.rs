@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Seconds;
 use crate::accelerator;
-use crate::cluster::{Cluster, Toleration};
+use crate::cluster::{Cluster, Manager, Toleration};
 use crate::labels::{Labels, Selector};
 use crate::resources::Resources;
 
@@ -133,13 +133,23 @@ impl Workload {
     }
 }
 
-/// What one replica needs of a node of `cluster`: `needs` unless `overrides` say otherwise.
+/// What one replica needs of a node of `cluster`: `needs` unless `overrides` say otherwise. Slurm gives whole cpus and MiB.
 #[must_use]
 pub fn needs_on<'n>(
     needs: &'n Arc<Needs>,
     overrides: Option<&dyn Overrides>,
     cluster: &Cluster,
 ) -> Cow<'n, Arc<Needs>> {
+    if cluster.manager == Manager::Slurm {
+        // It runs no pod template, and overrides are patches of one.
+        return match needs.resources.whole() {
+            Some(resources) => Cow::Owned(Arc::new(Needs {
+                resources,
+                ..(**needs).clone()
+            })),
+            None => Cow::Borrowed(needs),
+        };
+    }
     match overrides.and_then(|overrides| overrides.needs(&cluster.name, &cluster.labels)) {
         Some(needs) => Cow::Owned(needs),
         None => Cow::Borrowed(needs),

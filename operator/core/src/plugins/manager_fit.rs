@@ -33,6 +33,10 @@ fn on_slurm(workload: &Workload, cluster: &Cluster) -> Result<(), Refusal> {
     if let Some(field) = &program.kubernetes_only {
         return refuse(format!("run by Slurm, which does not know {field}"));
     }
+    let overrides = workload.overrides.as_deref();
+    if overrides.is_some_and(|overrides| overrides.needs(&cluster.name, &cluster.labels).is_some()) {
+        return refuse("run by Slurm, which has no pod template that spec.overrides could patch".into());
+    }
     let declared = cluster.slurm.as_deref();
     let most = declared.and_then(|slurm| slurm.most_replicas);
     if let Some(most) = most.filter(|most| workload.replicas > *most) {
