@@ -48,6 +48,9 @@ enum Command {
         /// How many suites run side by side [default: one more than there are CPUs, at most 4]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
         lanes: Option<u8>,
+        /// Only cases whose name contains this
+        #[arg(long, value_name = "TEXT", requires = "suites")]
+        case: Option<String>,
     },
     /// Say what is there, what is missing and what to do
     Doctor,
@@ -160,7 +163,10 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             reporter.note(format!("no lab is left at {}", dir.display()));
         }
         Command::Demo { keep } => return demonstrate(&dir, keep, &reporter).await,
-        Command::Test { suites, lanes } => return test(&suites, lanes, &reporter).await,
+        Command::Test { suites, lanes, case } => {
+            let only = case.unwrap_or_default();
+            return test(&suites, &only, lanes, &reporter).await;
+        }
         Command::Doctor => return Ok(u8::from(!doctor::run(&dir, &reporter)?)),
         Command::Kubeconfig { name } => {
             let lab = Lab::open(&dir)?;
@@ -283,7 +289,7 @@ async fn demonstrate(dir: &Path, keep: bool, reporter: &Reporter) -> Result<u8> 
     })
 }
 
-async fn test(suites: &[String], lanes: Option<u8>, reporter: &Reporter) -> Result<u8> {
+async fn test(suites: &[String], only: &str, lanes: Option<u8>, reporter: &Reporter) -> Result<u8> {
     // A suite mostly waits for others' processes.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let lanes = lanes.map_or((cpus + 1).min(4), usize::from);
@@ -291,7 +297,7 @@ async fn test(suites: &[String], lanes: Option<u8>, reporter: &Reporter) -> Resu
         .await
         .context("take away the labs of a run that was killed")?;
     let result = tokio::select! {
-        result = runner::run(suites, lanes, reporter) => Some(result),
+        result = runner::run(suites, only, lanes, reporter) => Some(result),
         () = interrupted() => None,
     };
     match result {

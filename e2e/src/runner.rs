@@ -133,10 +133,26 @@ impl Context {
     }
 }
 
-/// Runs the suites of these names, or the workspace's checks and then every suite when there are none, and
+/// A suite, and what the names of its cases to be run contain.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    suite: &'static Suite,
+    only: &'a str,
+}
+
+/// Runs the suites of these names, of them the cases with `only` in their names, or the workspace's checks and then every suite when there are none, and
 /// prints the closing line. `lanes` suites run at the same time. False when anything failed.
-pub async fn run(names: &[String], lanes: usize, reporter: &Reporter) -> Result<bool> {
+pub async fn run(names: &[String], only: &str, lanes: usize, reporter: &Reporter) -> Result<bool> {
     let chosen = suites::named(names)?;
+    let cases = |suite: &&Suite| suite.cases.iter().any(|case| case.name.contains(only));
+    let chosen: Vec<Chosen> = chosen
+        .into_iter()
+        .filter(cases)
+        .map(|suite| Chosen { suite, only })
+        .collect();
+    if chosen.is_empty() {
+        bail!("no case of {} has {only:?} in its name", names.join(", "));
+    }
     let root = labs_root()?;
     let counts = Cell::new(Counts::default());
     let outcome = run_all(&root, names.is_empty(), chosen, lanes, reporter, &counts).await;
@@ -158,7 +174,7 @@ pub async fn run(names: &[String], lanes: usize, reporter: &Reporter) -> Result<
 async fn run_all(
     root: &Path,
     everything: bool,
-    chosen: Vec<&Suite>,
+    chosen: Vec<Chosen<'_>>,
     lanes: usize,
     reporter: &Reporter,
     counts: &Cell<Counts>,
@@ -188,29 +204,31 @@ async fn run_all(
 /// Runs one suite after the other until none waits; when others do the same, a suite's results are printed at its end.
 async fn run_lane(
     mut context: Context,
-    waiting: &RefCell<VecDeque<&Suite>>,
+    waiting: &RefCell<VecDeque<Chosen<'_>>>,
     beside_others: bool,
     counts: &Cell<Counts>,
 ) -> Result<()> {
     let reporter = context.reporter.clone();
     loop {
-        let Some(suite) = waiting.borrow_mut().pop_front() else {
+        let Some(chosen) = waiting.borrow_mut().pop_front() else {
             return context.drop_shared().await;
         };
+        let suite = chosen.suite;
         if beside_others {
             context.reporter = reporter.page(suite.name);
         }
         context
             .reporter
             .result(format!("\n{}: {}", suite.name, suite.about));
-        let outcome = run_suite(&context, suite, counts).await;
+        let outcome = run_suite(&context, chosen, counts).await;
         context.reporter.publish();
         outcome?;
     }
 }
 
-async fn run_suite(context: &Context, suite: &Suite, counts: &Cell<Counts>) -> Result<()> {
-    for case in suite.cases {
+async fn run_suite(context: &Context, chosen: Chosen<'_>, counts: &Cell<Counts>) -> Result<()> {
+    let picked = |case: &&Case| case.name.contains(chosen.only);
+    for case in chosen.suite.cases.iter().filter(picked) {
         let outcome = run_case(context, case).await?;
         add(counts, outcome);
     }

@@ -1,6 +1,8 @@
-//! Suite `slurm`: SkyJobs on a real Slurm, through the operator. `kills` is the long case, on four clusters.
+//! Suite `slurm`: SkyJobs on a real Slurm, through the operator. `trouble`: what goes wrong there.
+//! `kills`: the long case, on four clusters.
 
 mod kills;
+mod trouble;
 
 use anyhow::{Result, ensure};
 use futures::FutureExt;
@@ -32,6 +34,10 @@ pub const SUITE: Suite = Suite {
             name: "a_job_that_is_deleted_leaves_nothing_in_the_queue",
             run: |context| deletion(context).boxed_local(),
         },
+        case!(trouble::an_image_is_the_container_that_the_cluster_maps_it_to),
+        case!(trouble::a_node_that_fails_fails_its_replicas_in_words_and_none_runs_again),
+        case!(trouble::a_token_that_ends_is_said_and_with_a_new_one_it_goes_on),
+        case!(trouble::what_slurm_forgets_is_done_if_that_was_seen_and_never_run_again),
         case!(kills::two_hundred_jobs_on_four_clusters_outlive_five_kills_and_run_once),
     ],
 };

@@ -67,7 +67,6 @@ impl Dialect {
             "nodes": "1",
             "array": format!("0-{last}"),
             "hold": true,
-            "requeue": false,
         });
         let optional = [
             ("partition", job.partition.as_ref()),
@@ -98,6 +97,8 @@ impl Dialect {
                 json!({"script": job.script, "job": body})
             }
             Self::New => {
+                // 22.05 reads it as true, whatever it is, even where slurm.conf has JobRequeue=0.
+                body["requeue"] = json!(false);
                 if let Some(gres) = &job.gres {
                     body["tres_per_node"] = json!(format!("gres/{gres}"));
                 }
