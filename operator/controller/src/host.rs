@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use sky_member::gate::client::Writes;
+use sky_member::gate::{self, Gate};
 use thiserror::Error;
 
 use crate::settings::Settings;
 
-/// How the operator names itself to the host and to members.
-pub const AGENT: &str = concat!("sky-operator/", env!("CARGO_PKG_VERSION"));
+/// How the operator names itself to the host and to members; which of its replicas it is follows.
+const AGENT: &str = concat!("sky-operator/", env!("CARGO_PKG_VERSION"));
 
 /// The longest that a call to the host may take.
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
@@ -30,13 +33,41 @@ pub enum HostError {
     /// The client could not be built.
     #[error("build a client for the host: {0}")]
     Client(#[from] kube::Error),
+    /// The name of this replica cannot be sent.
+    #[error("use the name of this replica in --pod-name or POD_NAME: {0}")]
+    Name(#[from] http::header::InvalidHeaderValue),
 }
 
-/// A client for the host, by flag, environment or service account.
+/// How this operator calls: its client of the host, its name, and the gate that its writes pass, there and on members.
+#[derive(Clone)]
+pub struct Caller {
+    /// The host.
+    pub client: Client,
+    /// User agent of every call.
+    pub agent: HeaderValue,
+    /// Open while it leads.
+    pub gate: Gate,
+}
+
+/// What this replica is called among its like: never as another one, nor as it was before a restart.
+#[must_use]
+pub fn identity(settings: &Settings) -> String {
+    let host_name = || nix::unistd::gethostname().ok()?.into_string().ok();
+    let name = settings.pod_name.clone().or_else(host_name).unwrap_or_default();
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{name}_{}", &random[..8])
+}
+
+/// Ways to the host, by flag, environment or service account: one whose writes pass `gate`, and one that also writes
+/// before it is open, for the lease.
 ///
 /// # Errors
 /// When there is no usable configuration.
-pub async fn client(settings: &Settings) -> Result<Client, HostError> {
+pub async fn connect(
+    settings: &Settings,
+    identity: &str,
+    gate: &Gate,
+) -> Result<(Caller, Client), HostError> {
     let mut config = match &settings.kubeconfig {
         Some(path) => {
             let options = KubeConfigOptions {
@@ -48,10 +79,15 @@ pub async fn client(settings: &Settings) -> Result<Client, HostError> {
         None => Config::infer().await?,
     };
     config.read_timeout = None;
-    config
-        .headers
-        .push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
-    Ok(Client::try_from(config)?)
+    let agent = HeaderValue::from_str(&format!("{AGENT} ({identity})"))?;
+    config.headers.push((http::header::USER_AGENT, agent.clone()));
+    let lease = gate::client::client(config.clone(), gate, Writes::UntilRunOut)?;
+    let caller = Caller {
+        client: gate::client::client(config, gate, Writes::WhileOpen)?,
+        agent,
+        gate: gate.clone(),
+    };
+    Ok((caller, lease))
 }
 
 /// Replaces the status of `object`, fenced by the resourceVersion it carries.

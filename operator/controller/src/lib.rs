@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod job;
+pub mod leader;
 pub mod leftovers;
 pub mod namespace;
 pub mod origin;
@@ -22,6 +23,7 @@ pub mod rules;
 pub mod run;
 pub mod scheduler;
 pub mod settings;
+pub mod stirs;
 pub mod stores;
 pub mod workloads;
 

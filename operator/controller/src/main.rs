@@ -1,9 +1,12 @@
 //! The operator's binary: settings from flags and environment, logs, and the run until a signal.
 
+use std::process::ExitCode;
+
 use clap::Parser;
+use sky_operator::leader::{self, Lost};
 use sky_operator::settings::Settings;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let settings = Settings::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_runtime=warn"));
@@ -16,6 +19,21 @@ fn main() -> anyhow::Result<()> {
     } else {
         logs.init()
     }
+    let outcome = run(settings);
+    if let Err(error) = &outcome {
+        tracing::error!("{error:#}");
+    }
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Lost>() => ExitCode::from(leader::LOST),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(sky_operator::run::run(settings))
+    let outcome = runtime.block_on(sky_operator::run::run(settings));
+    // What is still under way is not waited for: it has had its time, or may write no more.
+    runtime.shutdown_background();
+    outcome
 }

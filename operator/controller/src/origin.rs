@@ -8,6 +8,8 @@ use kube::{Api, Client};
 use sky_crds::names::ORIGIN_CONFIG_MAP;
 use thiserror::Error;
 
+use crate::host;
+
 const KEY: &str = "origin";
 
 /// Why the identity is not known.
@@ -29,18 +31,32 @@ pub enum OriginError {
     Unusable,
 }
 
+/// The identity of this host; `None` when there is none yet.
+///
+/// # Errors
+/// When the ConfigMap cannot be read, or holds something else.
+pub async fn find(client: &Client, namespace: &str) -> Result<Option<String>, OriginError> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let found = host::within(maps.get_opt(ORIGIN_CONFIG_MAP)).await;
+    let found = found.map_err(|source| OriginError::Host {
+        namespace: namespace.to_owned(),
+        source,
+    })?;
+    found.map(|map| read(&map)).transpose()
+}
+
 /// The identity of this host, made and stored when there is none.
 ///
 /// # Errors
 /// When the ConfigMap can be neither read nor created, or holds something else.
 pub async fn ensure(client: &Client, namespace: &str) -> Result<String, OriginError> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let host = |source| OriginError::Host {
+    let failed = |source| OriginError::Host {
         namespace: namespace.to_owned(),
         source,
     };
-    if let Some(map) = maps.get_opt(ORIGIN_CONFIG_MAP).await.map_err(host)? {
-        return read(&map);
+    if let Some(origin) = find(client, namespace).await? {
+        return Ok(origin);
     }
     let fresh = ConfigMap {
         metadata: ObjectMeta {
@@ -53,13 +69,13 @@ pub async fn ensure(client: &Client, namespace: &str) -> Result<String, OriginEr
         )])),
         ..ConfigMap::default()
     };
-    match maps.create(&PostParams::default(), &fresh).await {
+    match host::within(maps.create(&PostParams::default(), &fresh)).await {
         Ok(map) => read(&map),
         // Another instance was faster.
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            read(&maps.get(ORIGIN_CONFIG_MAP).await.map_err(host)?)
+            read(&maps.get(ORIGIN_CONFIG_MAP).await.map_err(failed)?)
         }
-        Err(source) => Err(host(source)),
+        Err(source) => Err(failed(source)),
     }
 }
 

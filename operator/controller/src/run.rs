@@ -3,7 +3,6 @@
 //! Nothing is decided or dispatched before the host's objects are all known: with cold caches, what is there would look
 //! like what is gone.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +15,34 @@ use kube::{Api, Client, ResourceExt};
 use sky_core::plugin::Enabled;
 use sky_core::plugins;
 use sky_crds::{SkyCluster, SkyJob, names};
+use sky_member::gate::Gate;
 use sky_member::kubernetes::Kubernetes;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Called, Calls};
 use crate::configuration::{Configured, LiveDefaults};
-use crate::fleet::{Fleet, Stir};
+use crate::fleet::Fleet;
 use crate::health::{self, Readiness};
+use crate::host::Caller;
+use crate::leader::{Candidate, Lost, Terms};
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
+use crate::stirs::Stirs;
 use crate::stores::{Concerned, Stores};
 use crate::workloads::Workloads;
 use crate::{
-    cluster, configuration, controllers, deployment, host, job, leftovers, namespace, origin, policy,
+    cluster, configuration, controllers, deployment, host, job, leftovers, namespace, origin, policy, stirs,
 };
 
-/// Changes of a member's nodes are gathered for this long before its SkyCluster is looked at.
-const GATHER: Duration = Duration::from_millis(500);
+/// The longest that what is under way may take when the operator stops.
+const LAST_CALLS: Duration = Duration::from_secs(20);
+
+/// Between two looks of an operator that stands by: for the host's identity, and for clusters that are gone.
+const STANDING_BY: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM, Ctrl-C or a failure to start.
 ///
@@ -56,34 +63,93 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
         .await
         .map_err(|error| anyhow::anyhow!("failed to {error}"))?;
     tracing::info!(plugins = ?configured.current.borrow().plugins, "configured");
-    let client = host::client(&settings)
+    let (gate, terms) = gate(&settings)?;
+    let identity = host::identity(&settings);
+    let (caller, lease) = host::connect(&settings, &identity, &gate)
         .await
         .context("failed to connect to the host")?;
-    check_crds(&client).await?;
-    let origin = origin::ensure(&client, &settings.namespace)
-        .await
-        .map_err(|e| anyhow::anyhow!("failed to {e}"))?;
-    tracing::info!(%origin, namespace = %settings.namespace, "starting");
-    let stop = CancellationToken::new();
-    let ready = Readiness::default();
+    let election =
+        terms.map(|terms| Candidate::new(lease, &settings.namespace, identity, terms, gate.clone()));
+    let (stop, ready) = (CancellationToken::new(), Readiness::default());
+    let ending = Ending {
+        stop: stop.clone(),
+        gate: gate.clone(),
+        tasks: TaskTracker::new(),
+        election: TaskTracker::new(),
+        at_rest: CancellationToken::new(),
+    };
     let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
-    let (parts, called, stirs) = Parts::new(client, settings.clone(), origin, configured, stop.clone());
-    let tasks = TaskTracker::new();
-    spawn(&tasks, &stop, follower.run(stop.clone()));
-    let working = parts.start(&tasks, called, stirs, ready);
+    let (parts, called, stirs) = Parts::new(caller, settings.clone(), configured, stop.clone());
+    spawn(&ending.tasks, &stop, follower.run(stop.clone()));
+    let working = async {
+        check_crds(&parts.caller.client).await?;
+        parts.start(&ending, election, called, stirs, ready).await
+    };
     let outcome = tokio::select! {
         biased;
+        () = gate.ran_out() => Err(Lost::new().into()),
         () = stop.cancelled() => Err(anyhow::anyhow!("a part of the operator ended; see the log above")),
         served = health => served.with_context(|| format!("failed to serve health on {}", settings.health_addr)),
         started = async { working.await?; future::pending().await } => started,
         signal = terminated() => signal.context("failed to listen for signals"),
     };
-    tracing::info!("stopping");
-    stop.cancel();
-    tasks.close();
-    // Reconciles under way end with their calls' deadlines.
-    let _ = tokio::time::timeout(Duration::from_secs(20), tasks.wait()).await;
+    ending.end().await?;
     outcome
+}
+
+/// The gate of all writes: open at once for an operator that runs alone, else when it leads by these terms.
+fn gate(settings: &Settings) -> anyhow::Result<(Gate, Option<Terms>)> {
+    if !settings.leader_elect {
+        return Ok((Gate::always_open(), None));
+    }
+    let terms = Terms::new(
+        settings.lease_duration_seconds,
+        settings.renew_deadline_seconds,
+        settings.retry_period_seconds,
+    );
+    let terms = terms.map_err(|error| anyhow::anyhow!("failed to {error}"))?;
+    Ok((Gate::shut(), Some(terms)))
+}
+
+/// What has to end, and in which order.
+struct Ending {
+    stop: CancellationToken,
+    gate: Gate,
+    tasks: TaskTracker,
+    election: TaskTracker,
+    /// Cancelled when nothing is under way any more: the lease may go.
+    at_rest: CancellationToken,
+}
+
+impl Ending {
+    /// Stops everything; reconciles under way end with their calls' deadlines. The lease is kept meanwhile, and given
+    /// back when nothing is left that could write.
+    async fn end(self) -> Result<(), Lost> {
+        tracing::info!("stopping");
+        self.stop.cancel();
+        self.tasks.close();
+        let rested = tokio::select! {
+            biased;
+            // Nothing can be written any more, so that there is nothing to wait for.
+            () = self.gate.ran_out() => return Err(Lost::new()),
+            rested = tokio::time::timeout(LAST_CALLS, self.tasks.wait()) => rested,
+        };
+        if rested.is_err() {
+            tracing::warn!("some calls are still under way: the lease is not given back, and runs out");
+            self.gate.lose();
+        }
+        self.at_rest.cancel();
+        self.election.close();
+        self.election.wait().await;
+        Ok(())
+    }
+}
+
+/// Runs `candidate` until it lost or everything is at rest.
+async fn elect(candidate: Candidate, stop: CancellationToken, at_rest: CancellationToken) {
+    if let Err(lost) = candidate.run(stop, at_rest).await {
+        tracing::error!("{lost}");
+    }
 }
 
 async fn terminated() -> std::io::Result<()> {
@@ -109,9 +175,8 @@ async fn check_crds(client: &Client) -> anyhow::Result<()> {
 
 /// Everything that is running.
 struct Parts {
-    client: Client,
+    caller: Caller,
     settings: Settings,
-    origin: String,
     configured: Configured,
     stop: CancellationToken,
     fleet: Arc<Fleet>,
@@ -121,17 +186,10 @@ struct Parts {
     host: Arc<Fleet>,
 }
 
-/// What members and the host stir.
-struct Stirs {
-    members: UnboundedReceiver<Stir>,
-    host: UnboundedReceiver<Stir>,
-}
-
 impl Parts {
     fn new(
-        client: Client,
+        caller: Caller,
         settings: Settings,
-        origin: String,
         configured: Configured,
         stop: CancellationToken,
     ) -> (Self, Called, Stirs) {
@@ -141,9 +199,8 @@ impl Parts {
         let host = Fleet::new(stir, stop.clone());
         let (calls, called) = Calls::new();
         let parts = Self {
-            client,
+            caller,
             settings,
-            origin,
             configured,
             stop,
             fleet,
@@ -158,20 +215,23 @@ impl Parts {
         (parts, called, stirs)
     }
 
-    /// Starts everything on `tasks`: the host's objects are known before anything acts on them.
+    /// Starts everything. The host's objects are known before anything acts on them, and members are listened to before
+    /// this operator leads, so that it knows what they hold when it does.
     async fn start(
-        self,
-        tasks: &TaskTracker,
+        &self,
+        ending: &Ending,
+        election: Option<Candidate>,
         called: Called,
-        stirs: Stirs,
+        mut stirs: Stirs,
         ready: Readiness,
     ) -> anyhow::Result<()> {
+        let tasks = &ending.tasks;
         let concerned = Concerned {
             board: self.board.clone(),
             fleet: self.fleet.clone(),
             calls: self.calls.clone(),
         };
-        let (stores, watches) = Stores::open(&self.client, &concerned, &self.stop);
+        let (stores, watches) = Stores::open(&self.caller.client, &concerned, &self.stop);
         for watch in watches {
             spawn(tasks, &self.stop, watch);
         }
@@ -179,16 +239,104 @@ impl Parts {
         for cluster in stores.clusters.state() {
             self.fleet.register(&cluster.name_any());
         }
-        self.start_controllers(tasks, stores, called, stirs);
         ready.set();
         tracing::info!("the host's objects are known");
+        let mut leading = watch::channel(true).1;
+        if let Some(candidate) = election {
+            leading = candidate.leading();
+            let (stop, at_rest) = (ending.stop.clone(), ending.at_rest.clone());
+            ending.election.spawn(elect(candidate, stop, at_rest));
+        }
+        let origin = self.origin(&leading).await?;
+        tracing::info!(%origin, namespace = %self.settings.namespace, "starting");
+        let clusters = self.start_listening(tasks, &stores, &origin);
+        self.stand_by(&stores, &mut stirs, leading).await;
+        if self.settings.leader_elect {
+            stores.caught_up(&self.caller.client).await?;
+        }
+        stores.go_live();
+        for cluster in stores.clusters.state() {
+            // The receiver only goes when the operator ends.
+            let _ = clusters.send(ObjectRef::from_obj(&*cluster));
+        }
+        self.start_acting(tasks, stores, called, stirs, clusters, &origin);
         Ok(())
     }
 
+    /// The identity of the host: made by who leads, found by who stands by.
+    async fn origin(&self, leading: &watch::Receiver<bool>) -> anyhow::Result<String> {
+        let (client, namespace) = (&self.caller.client, &self.settings.namespace);
+        loop {
+            let found = if *leading.borrow() {
+                origin::ensure(client, namespace).await.map(Some)
+            } else {
+                origin::find(client, namespace).await
+            };
+            if let Some(origin) = found.map_err(|error| anyhow::anyhow!("failed to {error}"))? {
+                return Ok(origin);
+            }
+            let mut leading = leading.clone();
+            let _ = tokio::time::timeout(STANDING_BY, leading.wait_for(|leading| *leading)).await;
+        }
+    }
+
+    /// Listens to the host's namespaces and to members. Answers how to have a SkyCluster looked at.
+    fn start_listening(
+        &self,
+        tasks: &TaskTracker,
+        stores: &Stores,
+        origin: &str,
+    ) -> UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>> {
+        let (client, stop) = (&self.caller.client, &self.stop);
+        self.host.seat(Arc::new(Kubernetes::host(origin, client.clone())));
+        let (calls, called) = unbounded_channel();
+        let namespace = &self.settings.namespace;
+        let context = cluster::Context::new(
+            self.caller.clone(),
+            namespace.clone(),
+            origin.to_owned(),
+            self.fleet.clone(),
+            self.board.clone(),
+            stores.jobs.clone(),
+            stores.deployments.clone(),
+        );
+        let clusters = controllers::clusters(client, namespace, called, context, stop.clone());
+        spawn(tasks, stop, clusters);
+        tasks.spawn(listeners_end(self.fleet.clone(), stop.clone()));
+        calls
+    }
+
+    /// Waits until this operator leads, and keeps what it knows of members in order meanwhile.
+    async fn stand_by(&self, stores: &Stores, stirs: &mut Stirs, mut leading: watch::Receiver<bool>) {
+        let drained = stirs.drain();
+        let tended = async {
+            loop {
+                let is_there = |name: &str| stores.clusters.get(&ObjectRef::new(name)).is_some();
+                self.fleet.keep_only(is_there);
+                tokio::time::sleep(STANDING_BY).await;
+            }
+        };
+        let leads = async {
+            if leading.wait_for(|leading| *leading).await.is_err() {
+                // It lost before it could begin, which ends the operator elsewhere.
+                future::pending::<()>().await;
+            }
+        };
+        tokio::select! { biased; () = leads => {}, () = drained => {}, () = tended => {} }
+    }
+
     /// Starts what acts: scheduler, reconcilers, and what passes on between them.
-    fn start_controllers(self, tasks: &TaskTracker, stores: Stores, called: Called, stirs: Stirs) {
-        let looks = self.start_namespaces(tasks, &stores);
-        let (client, stop, fleet) = (&self.client, &self.stop, &self.fleet);
+    fn start_acting(
+        &self,
+        tasks: &TaskTracker,
+        stores: Stores,
+        called: Called,
+        stirs: Stirs,
+        cluster_calls: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
+        origin: &str,
+    ) {
+        let looks = self.start_namespaces(tasks, &stores, origin);
+        let (client, stop, fleet) = (&self.caller.client, &self.stop, &self.fleet);
         let Stores {
             clusters,
             jobs,
@@ -199,7 +347,6 @@ impl Parts {
         let defaults = LiveDefaults::new(self.configured.clone(), self.settings.default_image.clone());
         let followed = reconfigure(self.configured.clone(), self.board.clone(), stop.clone());
         spawn(tasks, stop, followed);
-        let (cluster_calls, cluster_called) = unbounded_channel();
         let sources = Sources::new(
             jobs.clone(),
             deployments.clone(),
@@ -208,7 +355,7 @@ impl Parts {
             defaults.clone(),
         );
         let calls = self.calls.clone();
-        let listened = forward(
+        let listened = stirs::forward(
             stirs.members,
             calls.clone(),
             cluster_calls,
@@ -216,7 +363,7 @@ impl Parts {
             self.board.clone(),
         );
         spawn(tasks, stop, listened);
-        spawn(tasks, stop, forward_host(stirs.host, looks));
+        spawn(tasks, stop, stirs::forward_host(stirs.host, looks));
         spawn(
             tasks,
             stop,
@@ -233,29 +380,13 @@ impl Parts {
                 stop.clone(),
             ),
         );
-        let context = cluster::Context::new(
-            client.clone(),
-            self.settings.namespace.clone(),
-            self.origin.clone(),
-            fleet.clone(),
-            self.board.clone(),
-            jobs.clone(),
-            deployments.clone(),
-        );
-        let namespace = &self.settings.namespace;
-        spawn(
-            tasks,
-            stop,
-            controllers::clusters(client, namespace, cluster_called, context, stop.clone()),
-        );
-        self.start_workloads(tasks, called, &rules, &defaults);
+        self.start_workloads(tasks, called, &rules, &defaults, origin);
         let context = policy::Context {
             client: client.clone(),
             clusters,
             workloads: Workloads { jobs, deployments },
         };
         spawn(tasks, stop, controllers::policies(client, context, stop.clone()));
-        tasks.spawn(listeners_end(self.fleet, self.stop));
     }
 
     /// Starts the reconcilers of both kinds of workload.
@@ -265,14 +396,15 @@ impl Parts {
         called: Called,
         rules: &Arc<Rules>,
         defaults: &LiveDefaults,
+        origin: &str,
     ) {
-        let (client, stop) = (&self.client, &self.stop);
+        let (client, stop) = (&self.caller.client, &self.stop);
         let context = deployment::Context::new(
             client.clone(),
             self.fleet.clone(),
             self.board.clone(),
             rules.clone(),
-            self.origin.clone(),
+            origin.to_owned(),
             defaults.clone(),
         );
         spawn(
@@ -285,7 +417,7 @@ impl Parts {
             self.fleet.clone(),
             self.board.clone(),
             rules.clone(),
-            self.origin.clone(),
+            origin.to_owned(),
             defaults.clone(),
         );
         spawn(
@@ -296,18 +428,17 @@ impl Parts {
     }
 
     /// Starts what sees to namespaces; answers how it is called.
-    fn start_namespaces(&self, tasks: &TaskTracker, stores: &Stores) -> namespace::Calls {
-        let (client, stop, origin) = (&self.client, &self.stop, &self.origin);
+    fn start_namespaces(&self, tasks: &TaskTracker, stores: &Stores, origin: &str) -> namespace::Calls {
+        let (client, stop) = (&self.caller.client, &self.stop);
         let (calls, called) = unbounded_channel();
         let looks = namespace::Calls::new(stores.namespaces.clone(), calls);
-        self.host.seat(Arc::new(Kubernetes::host(origin, client.clone())));
         let workloads = Workloads {
             jobs: stores.jobs.clone(),
             deployments: stores.deployments.clone(),
         };
         let idle = namespace::idle::Idle {
             fleets: [self.fleet.clone(), self.host.clone()],
-            origin: origin.clone(),
+            origin: origin.to_owned(),
             namespaces: stores.namespaces.clone(),
             workloads: workloads.clone(),
             grace: self.settings.namespace_grace_seconds,
@@ -315,7 +446,7 @@ impl Parts {
         spawn(tasks, stop, idle.run(stop.clone()));
         let context = namespace::Context::new(
             client.clone(),
-            origin.clone(),
+            origin.to_owned(),
             self.fleet.clone(),
             self.host.clone(),
             stores.rules.clone(),
@@ -360,48 +491,4 @@ fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output
         }
         drop(guard);
     });
-}
-
-/// Passes on what members say: to workloads at once, to clusters gathered, and to the scheduler.
-async fn forward(
-    mut stirs: UnboundedReceiver<Stir>,
-    workloads: Calls,
-    clusters: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
-    namespaces: namespace::Calls,
-    board: Arc<Board>,
-) {
-    let mut gathered: BTreeSet<String> = BTreeSet::new();
-    let mut flush = tokio::time::interval(GATHER);
-    flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            stir = stirs.recv() => match stir {
-                Some(Stir::Workload(workload)) => workloads.call(&workload),
-                Some(Stir::Cluster(name)) => {
-                    board.wake();
-                    gathered.insert(name);
-                }
-                Some(Stir::Namespace(name)) => namespaces.look_at(&name),
-                Some(Stir::Namespaces) => namespaces.look_at_all(),
-                None => return,
-            },
-            _ = flush.tick(), if !gathered.is_empty() => {
-                for name in std::mem::take(&mut gathered) {
-                    // The receiver only goes when the operator ends.
-                    let _ = clusters.send(ObjectRef::new(&name));
-                }
-            }
-        }
-    }
-}
-
-/// Passes on what changes of namespaces on the host.
-async fn forward_host(mut stirs: UnboundedReceiver<Stir>, namespaces: namespace::Calls) {
-    while let Some(stir) = stirs.recv().await {
-        match stir {
-            Stir::Namespace(name) => namespaces.look_at(&name),
-            Stir::Namespaces => namespaces.look_at_all(),
-            Stir::Workload(_) | Stir::Cluster(_) => {}
-        }
-    }
 }

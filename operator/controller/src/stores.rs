@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::{self, BoxFuture};
 use futures::{FutureExt, StreamExt};
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{self, Store, store::Writer};
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use sky_convert::job::has_ended;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
 use crate::fleet::Fleet;
+use crate::host;
 use crate::rules::Rules;
 use crate::scheduler::Board;
 
@@ -112,9 +115,25 @@ impl Stores {
             .wait_until_ready()
             .await
             .context(ended("SkyNamespaces"))?;
-        // What was listed until now is looked at by the reconcilers anyway.
-        self.live.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// From now on, a changed rule has workloads looked at: what is known until now is looked at by the reconcilers that
+    /// start anyway.
+    pub fn go_live(&self) {
+        self.live.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the workloads here are at least as new as on the host now: who led before may just have bound some,
+    /// and room that they were promised would look free.
+    ///
+    /// # Errors
+    /// When the host does not list them.
+    pub async fn caught_up(&self, client: &Client) -> anyhow::Result<()> {
+        catch_up(client, &self.jobs).await.context("list SkyJobs")?;
+        catch_up(client, &self.deployments)
+            .await
+            .context("list SkyDeployments")
     }
 
     fn at_cluster(
@@ -186,6 +205,40 @@ impl Stores {
             }
         }
     }
+}
+
+/// The longest wait for a watch to show what a list has shown.
+const BEHIND: Duration = Duration::from_secs(10);
+
+async fn catch_up<K>(client: &Client, store: &Store<DeserializeGuard<K>>) -> Result<(), kube::Error>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + 'static,
+{
+    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    let listed = host::within(api.list_metadata(&ListParams::default())).await?;
+    let is_behind = |one: &PartialObjectMeta<DeserializeGuard<K>>| {
+        let reference = ObjectRef::new(&one.name_any()).within(&one.namespace().unwrap_or_default());
+        let Some(known) = store.get(&reference) else {
+            return true;
+        };
+        version(&*known) < version(one)
+    };
+    let caught_up = async {
+        while listed.items.iter().any(is_behind) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // What was deleted meanwhile never shows.
+    let _ = tokio::time::timeout(BEHIND, caught_up).await;
+    Ok(())
+}
+
+fn version(object: &impl ResourceExt) -> Option<u64> {
+    object.resource_version()?.parse().ok()
 }
 
 /// The name of a workload of this kind.

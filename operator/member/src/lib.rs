@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod gate;
 pub mod kubernetes;
 pub mod slurm;
 

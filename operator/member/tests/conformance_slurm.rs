@@ -53,7 +53,15 @@ impl Real {
             max_array_size: 1001,
             confirm_seconds: 0,
         };
-        let member = Slurm::new("real", ORIGIN, None, access, &token).expect("a usable access");
+        let member = Slurm::new(
+            "real",
+            ORIGIN,
+            None,
+            access,
+            &token,
+            &sky_member::gate::Gate::always_open(),
+        )
+        .expect("a usable access");
         Self {
             conf: variable("CONF"),
             user,

@@ -157,7 +157,15 @@ async fn every_replica_runs_once_and_gets_what_it_was_given() {
         confirm_seconds: 6,
     };
     let token = std::fs::read_to_string(variable("TOKEN_FILE")).expect("a readable token");
-    let member = Slurm::new("hpc", "life", None, access, &token).expect("a usable access");
+    let member = Slurm::new(
+        "hpc",
+        "life",
+        None,
+        access,
+        &token,
+        &sky_member::gate::Gate::always_open(),
+    )
+    .expect("a usable access");
     let shares = (0..SHARES).map(|number| share(&run, number, &directory));
     let mut book = Book {
         shares: shares.map(|share| (share.key.clone(), share)).collect(),

@@ -14,7 +14,7 @@ use sky_member::slurm::Access;
 
 use super::{Context, Memory, slurm};
 use crate::fleet::Contact;
-use crate::host::{self, AGENT};
+use crate::host;
 
 /// A SkyCluster that is connected.
 pub(super) struct Link {
@@ -70,6 +70,11 @@ pub(super) async fn connect(
     memory: &mut Memory,
 ) -> Result<Link, Unlinked> {
     context.fleet.register(name);
+    if context.fleet.member(name).is_none() {
+        // Its SkyCluster was gone meanwhile.
+        memory.fingerprint = None;
+        memory.slurm = None;
+    }
     let link = match link(context, cluster, name).await {
         Ok(link) => link,
         Err(unlinked) => {
@@ -95,7 +100,7 @@ pub(super) async fn connect(
             let fingerprint = fingerprint(&link, cluster);
             if memory.fingerprint.as_ref() != Some(&fingerprint) || accepted {
                 let client = access
-                    .client(AGENT)
+                    .client(&context.agent, &context.gate)
                     .map_err(|error| unlinked("InvalidKubeconfig", error.to_string()))?;
                 let member = Kubernetes::new(name, &context.origin, expected, client);
                 context.fleet.seat(Arc::new(member));

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::connect::{Link, Way};
 use super::{Context, Memory};
-use crate::host::AGENT;
 
 /// The shortest time between two renewals, so that a wrong clock does not make a storm.
 const LEAST_APART: Duration = Duration::from_secs(60);
@@ -76,7 +75,9 @@ async fn renew(context: &Context, link: &Link, account: (&str, &str), seconds: i
     let Way::Kubernetes(access) = &link.way else {
         return Err("tokens of Slurm are made by its administrator".into());
     };
-    let client = access.client(AGENT).map_err(|error| error.to_string())?;
+    let client = access
+        .client(&context.agent, &context.gate)
+        .map_err(|error| error.to_string())?;
     let fresh = token::issue(&client, account.0, account.1, seconds)
         .await
         .map_err(|error| error.message)?;

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::DeserializeGuard;
@@ -19,11 +20,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
 use sky_crds::{SkyCluster, SkyDeployment, SkyJob, names};
+use sky_member::gate::Gate;
 use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::fleet::Fleet;
-use crate::host;
+use crate::host::{self, Caller};
 use crate::scheduler::Board;
 
 /// Every object is looked at again after this long, whatever happens.
@@ -58,6 +60,8 @@ pub enum ClusterError {
 /// What reconciling SkyClusters reads and writes.
 pub struct Context {
     pub(crate) client: Client,
+    pub(crate) agent: HeaderValue,
+    pub(crate) gate: Gate,
     pub(crate) namespace: String,
     pub(crate) origin: String,
     pub(crate) fleet: Arc<Fleet>,
@@ -88,7 +92,7 @@ impl Context {
     /// A context with an empty memory.
     #[must_use]
     pub fn new(
-        client: Client,
+        caller: Caller,
         namespace: String,
         origin: String,
         fleet: Arc<Fleet>,
@@ -97,7 +101,9 @@ impl Context {
         deployments: Store<DeserializeGuard<SkyDeployment>>,
     ) -> Self {
         Self {
-            client,
+            client: caller.client,
+            agent: caller.agent,
+            gate: caller.gate,
             namespace,
             origin,
             fleet,
@@ -164,6 +170,12 @@ async fn settle(
     name: &str,
     memory: &mut Memory,
 ) -> Result<Action, ClusterError> {
+    if !context.gate.is_open() {
+        // Who stands by listens to members, so as to know what they hold when it leads, and writes nothing.
+        let connected = connect::connect(context, cluster, name, memory).await;
+        let again = connected.is_err().then_some(SOON);
+        return Ok(Action::requeue(again.unwrap_or(LOOK_AGAIN)));
+    }
     if cluster.metadata.deletion_timestamp.is_some() {
         return leave::leave(context, cluster, name, memory).await;
     }

@@ -78,7 +78,14 @@ pub(super) fn seat(
         }
         return Ok(());
     }
-    let member = Slurm::new(name, &context.origin, expected.clone(), access.clone(), token);
+    let member = Slurm::new(
+        name,
+        &context.origin,
+        expected.clone(),
+        access.clone(),
+        token,
+        &context.gate,
+    );
     let member = Arc::new(member.map_err(|error| {
         memory.slurm = None;
         memory.fingerprint = None;

@@ -22,6 +22,10 @@ struct Scene {
 
 /// A host with the SkyCluster `c`, and these SkyJobs.
 fn scene(manager: &str, jobs: Vec<Value>) -> Scene {
+    scene_behind(Gate::always_open(), manager, jobs)
+}
+
+fn scene_behind(gate: Gate, manager: &str, jobs: Vec<Value>) -> Scene {
     let host = Host::default();
     let mut spec = json!({"manager": manager});
     if manager == "kubernetes" {
@@ -36,7 +40,11 @@ fn scene(manager: &str, jobs: Vec<Value>) -> Scene {
     let (stirs, _) = tokio::sync::mpsc::unbounded_channel();
     let fleet = Fleet::new(stirs, CancellationToken::new());
     let context = Context::new(
-        host.client(),
+        Caller {
+            client: host.client(),
+            agent: http::HeaderValue::from_static("sky-operator/test"),
+            gate,
+        },
         "sky-system".into(),
         "o".into(),
         fleet.clone(),
@@ -128,6 +136,24 @@ async fn check(manager: &str, secret: Option<(Value, Value)>, reason: &str, says
         ["c +finalizer".to_owned(), format!("c status {reason}")]
     );
     assert!(scene.fleet.member("c").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stands_by_listens_to_members_and_writes_nothing() {
+    for (data, listens) in [(kubeconfig(&json!({"token": "t"})), true), (json!({}), false)] {
+        let scene = scene_behind(Gate::shut(), "kubernetes", Vec::new());
+        scene.secret(ours(), data);
+        scene.look().await;
+        scene.delete();
+        scene.look().await;
+        assert_eq!(scene.fleet.member("c").is_some(), listens);
+        assert_eq!(scene.host.writes(), Vec::<String>::new());
+        // Gone and created again while this operator stands by.
+        scene.fleet.keep_only(|_| false);
+        assert!(scene.fleet.member("c").is_none());
+        scene.look().await;
+        assert_eq!(scene.fleet.member("c").is_some(), listens);
+    }
 }
 
 #[tokio::test(start_paused = true)]

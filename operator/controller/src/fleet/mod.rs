@@ -140,6 +140,14 @@ impl Fleet {
         self.stir_namespaces();
     }
 
+    /// Lets go of every member but those that `is_there` knows.
+    pub fn keep_only(&self, is_there: impl Fn(&str) -> bool) {
+        let seats = self.seats.read().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<String> = seats.1.keys().filter(|name| !is_there(name)).cloned().collect();
+        drop(seats);
+        gone.iter().for_each(|name| self.unseat(name));
+    }
+
     /// Has every namespace looked at.
     pub fn stir_namespaces(&self) {
         self.stir(Stir::Namespaces);

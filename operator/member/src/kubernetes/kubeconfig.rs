@@ -10,6 +10,9 @@ use kube::{Client, Config};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
+use crate::gate::client::Writes;
+use crate::gate::{self, Gate};
+
 /// Why a kubeconfig is not used.
 #[derive(Debug, Error)]
 pub enum KubeconfigError {
@@ -83,16 +86,15 @@ pub async fn vet(text: &str, context: Option<&str>) -> Result<Access, Kubeconfig
 }
 
 impl Access {
-    /// A client that names itself `agent` to the member.
+    /// A client that names itself `agent` to the member, and writes there while `gate` is open.
     ///
     /// # Errors
     /// When the credential in it cannot be used.
-    pub fn client(&self, agent: &'static str) -> Result<Client, KubeconfigError> {
+    pub fn client(&self, agent: &http::HeaderValue, gate: &Gate) -> Result<Client, KubeconfigError> {
         let mut config = self.config.clone();
-        config
-            .headers
-            .push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-        Client::try_from(config).map_err(|error| KubeconfigError::Unusable(error.to_string()))
+        config.headers.push((http::header::USER_AGENT, agent.clone()));
+        gate::client::client(config, gate, Writes::WhileOpen)
+            .map_err(|error| KubeconfigError::Unusable(error.to_string()))
     }
 }
 

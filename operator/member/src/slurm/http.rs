@@ -19,6 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use crate::gate::Gate;
+use crate::gate::wire::Guarded;
 use crate::{Class, MemberError};
 
 /// The longest that connecting may take.
@@ -73,7 +75,8 @@ pub(super) enum Repeat {
 
 /// One server and the credential for it.
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<Guarded<HttpConnector>>, Full<Bytes>>,
+    gate: Gate,
     base: String,
     user: HeaderValue,
     token: RwLock<HeaderValue>,
@@ -88,12 +91,13 @@ impl fmt::Debug for Http {
 }
 
 impl Http {
-    /// Connects later, to `endpoint`, as `user`. Without `ca` the machine's certificates count.
+    /// Connects later, to `endpoint`, as `user`, through `gate`. Without `ca` the machine's certificates count.
     pub(super) fn new(
         endpoint: &str,
         user: &str,
         token: &str,
         ca: Option<&str>,
+        gate: Gate,
     ) -> Result<Self, AccessError> {
         let base = vet(endpoint)?;
         let mut connector = HttpConnector::new();
@@ -109,7 +113,7 @@ impl Http {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(connector);
+            .wrap_connector(Guarded::new(connector, gate.clone()));
         // A connection for each request: on one that is kept, a submit might be sent a second time by the client itself
         // when the server closed it meanwhile.
         let client = Client::builder(TokioExecutor::new())
@@ -118,10 +122,16 @@ impl Http {
             .build(connector);
         Ok(Self {
             client,
+            gate,
             base,
             user: HeaderValue::from_str(user).map_err(|_| AccessError::User)?,
             token: RwLock::new(header(token)?),
         })
+    }
+
+    /// Whether anything may be changed there now.
+    pub(super) fn may_write(&self) -> bool {
+        self.gate.is_open()
     }
 
     /// From now on calls carry `token`.
@@ -162,6 +172,8 @@ impl Http {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<Request<Full<Bytes>>, MemberError> {
+        let shut = |shut: crate::gate::Shut| MemberError::new(Class::Unreachable, shut.to_string());
+        self.gate.check(method).map_err(shut)?;
         let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = Request::builder()
             .method(method.clone())
@@ -255,7 +267,7 @@ mod tests {
     use super::*;
 
     fn check(endpoint: &str, used: bool) {
-        let made = Http::new(endpoint, "sky", "token", None);
+        let made = Http::new(endpoint, "sky", "token", None, Gate::always_open());
         let refused = matches!(made, Err(AccessError::Endpoint { .. }));
         assert_eq!(!refused, used, "{endpoint}");
     }
@@ -275,7 +287,14 @@ mod tests {
 
     #[test]
     fn no_error_and_no_debug_shows_the_token() {
-        let http = Http::new("http://127.0.0.1:1", "sky", "secret-text", None).expect("a client");
+        let http = Http::new(
+            "http://127.0.0.1:1",
+            "sky",
+            "secret-text",
+            None,
+            Gate::always_open(),
+        )
+        .expect("a client");
         assert!(!format!("{http:?}").contains("secret-text"));
         let token = http.token.read().expect("the token").clone();
         assert!(!format!("{token:?}").contains("secret-text"));
@@ -288,7 +307,13 @@ mod tests {
 
     #[test]
     fn a_bundle_without_certificates_is_refused() {
-        let made = Http::new("https://slurm.example", "sky", "t", Some("nothing"));
+        let made = Http::new(
+            "https://slurm.example",
+            "sky",
+            "t",
+            Some("nothing"),
+            Gate::always_open(),
+        );
         assert_eq!(made.err(), Some(AccessError::Certificates));
     }
 }

@@ -32,6 +32,7 @@ use sky_core::share::ShareKey;
 use sky_core::workload::Kind;
 use tokio::sync::Semaphore;
 
+use crate::gate::Gate;
 use crate::{
     CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
 };
@@ -107,7 +108,8 @@ impl fmt::Debug for Slurm {
 
 impl Slurm {
     /// The member `name`, reached as `access` says with `token`; what it is given there is marked with `origin`. When it
-    /// turns out not to be the cluster of the identity `expected`, it counts as silent.
+    /// turns out not to be the cluster of the identity `expected`, it counts as silent. It is written to while `gate` is
+    /// open.
     ///
     /// # Errors
     /// When the endpoint, the certificates or the token cannot be used.
@@ -117,8 +119,10 @@ impl Slurm {
         expected: Option<String>,
         access: Access,
         token: &str,
+        gate: &Gate,
     ) -> Result<Self, AccessError> {
-        let http = Http::new(&access.endpoint, &access.user, token, access.ca_bundle.as_deref())?;
+        let (endpoint, ca) = (&access.endpoint, access.ca_bundle.as_deref());
+        let http = Http::new(endpoint, &access.user, token, ca, gate.clone())?;
         Ok(Self {
             name: name.to_owned(),
             expected,

@@ -120,8 +120,9 @@ impl Ear {
             return Err(MemberError::new(Class::Conflict, words));
         }
         let (shares, lost) = self.site.say(&listed);
-        // No other replica of a share goes on when one has failed for good.
-        for id in lost {
+        // No other replica of a share goes on when one has failed for good. Who does not lead only looks.
+        let may_write = self.site.client.http().may_write();
+        for id in lost.into_iter().filter(|_| may_write) {
             if let Err(error) = self.site.client.cancel(id).await {
                 tracing::warn!(
                     job = id,

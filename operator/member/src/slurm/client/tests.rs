@@ -27,7 +27,8 @@ async fn against(answers: Vec<(u16, &'static str)>) -> (Client, tokio::task::Joi
         }
         asked
     });
-    let http = Http::new(&endpoint, "sky", "t0ken", None).expect("a client");
+    let http =
+        Http::new(&endpoint, "sky", "t0ken", None, crate::gate::Gate::always_open()).expect("a client");
     (Client::new(http), served)
 }
 
@@ -169,7 +170,7 @@ async fn closing(answer: &'static str) -> (Client, tokio::task::JoinHandle<usize
         }
         requests
     });
-    let http = Http::new(&endpoint, "sky", "t0ken", None).expect("a client");
+    let http = Http::new(&endpoint, "sky", "t0ken", None, crate::gate::Gate::always_open()).expect("a client");
     let client = Client::new(http);
     client.learn(Some(38));
     (client, served)
