@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::procfs::{self, MARK, Running};
@@ -168,6 +170,27 @@ impl Daemon {
             },
         )
         .await
+    }
+
+    /// Does `end` to it, and waits for its exit code. Only for what this very program started.
+    pub async fn exit(&self, bound: Duration, end: impl FnOnce(&Self) -> Result<()>) -> Result<i32> {
+        let running = self
+            .found()
+            .ok_or_else(|| anyhow!("{} does not run", self.program))?;
+        end(self)?;
+        let what = format!("the exit of {}", self.program);
+        wait::until(&what, bound, async || {
+            match waitpid(Pid::from_raw(running.pid), Some(WaitPidFlag::WNOHANG))? {
+                WaitStatus::Exited(_, code) => Ok(code),
+                other => bail!("{other:?}"),
+            }
+        })
+        .await
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn ask_to_end(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
     }
 
     /// Kills it if it runs, and forgets it: it is no part of the lab any more.

@@ -20,7 +20,7 @@ use crate::image;
 use crate::lab::Lab;
 use crate::plan::HOST;
 use crate::report::Reporter;
-use crate::slot::Port;
+use crate::slot::{Port, Replica};
 use crate::workspace;
 
 /// Its name as a daemon, a binary and a user.
@@ -40,7 +40,7 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     host.write_user(&kubeconfig(lab), NAME)?;
     let daemon = Daemon::new(lab.dir(), HOST, NAME);
     daemon.kill().await?;
-    launch(&daemon, lab, host.port(Port::Operator))?;
+    launch(&daemon, lab, host.port(Port::Operator), &[])?;
     ready(&host).await?;
     step.done();
     Ok(())
@@ -50,13 +50,37 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
 /// [`Daemon::discard`] ends it.
 pub fn second(lab: &Lab) -> Result<Daemon> {
     let daemon = Daemon::new(lab.dir(), HOST, &format!("{NAME}-2"));
-    launch(&daemon, lab, 0)?;
+    launch(&daemon, lab, 0, &[])?;
+    Ok(daemon)
+}
+
+/// Seconds of a replica's lease, of the time in which it must renew it, and between two tries: short, so that a suite
+/// need not wait long.
+pub const TERMS: [u64; 3] = [4, 3, 1];
+
+/// Starts an operator that leads only while it holds the lease. Its name begins its identity, which is the lease's
+/// holder and in the user agent of its calls.
+pub fn replica(lab: &Lab, replica: Replica) -> Result<Daemon> {
+    let name = match replica {
+        Replica::First => "sky-first",
+        Replica::Second => "sky-second",
+    };
+    let daemon = Daemon::new(lab.dir(), HOST, name);
+    let [duration, deadline, retry] = TERMS;
+    let flags = [
+        "--leader-elect".to_owned(),
+        format!("--pod-name={name}"),
+        format!("--lease-duration-seconds={duration}"),
+        format!("--renew-deadline-seconds={deadline}"),
+        format!("--retry-period-seconds={retry}"),
+    ];
+    launch(&daemon, lab, lab.host()?.port(Port::Replica(replica)), &flags)?;
     Ok(daemon)
 }
 
 /// Starts an operator that answers for its health on this port; on any when it is 0.
-fn launch(daemon: &Daemon, lab: &Lab, health: u16) -> Result<()> {
-    let command = [
+fn launch(daemon: &Daemon, lab: &Lab, health: u16, flags: &[String]) -> Result<()> {
+    let mut command = vec![
         lab.dir().join("bin").join(NAME).display().to_string(),
         format!("--kubeconfig={}", kubeconfig(lab).display()),
         format!("--namespace={NAMESPACE}"),
@@ -64,6 +88,7 @@ fn launch(daemon: &Daemon, lab: &Lab, health: u16) -> Result<()> {
         format!("--default-image={}", image::NAMES[0]),
         "--namespace-grace-seconds=20".to_owned(),
     ];
+    command.extend_from_slice(flags);
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let env = [("RUST_LOG", level), ("RUST_BACKTRACE", "1".to_owned())];
     daemon.start(

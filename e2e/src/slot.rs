@@ -34,12 +34,21 @@ pub enum Port {
     Kwok,
     /// The operator's health and metrics (host only).
     Operator,
+    /// The same of a further operator (host only): the first or the second.
+    Replica(Replica),
     Slurmctld,
     Slurmrestd,
     /// What speaks TLS for slurmrestd.
     SlurmTls,
     /// slurmd of the node with this index, below [`SLURM_NODES`].
     Slurmd(u16),
+}
+
+/// One of two operators of a host that elect who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replica {
+    First,
+    Second,
 }
 
 impl Port {
@@ -58,6 +67,8 @@ impl Port {
             Self::KubeletHealth => 7,
             Self::Kwok => 8,
             Self::Operator => 9,
+            Self::Replica(Replica::First) => 10,
+            Self::Replica(Replica::Second) => 11,
             Self::Slurmd(index) => Self::FIRST_SLURMD + index,
         }
     }
@@ -184,7 +195,7 @@ mod tests {
                 base: 20_000 + PORTS,
             },
         );
-        for last in [Port::Operator, Port::Slurmd(SLURM_NODES - 1)] {
+        for last in [Port::Replica(Replica::Second), Port::Slurmd(SLURM_NODES - 1)] {
             assert!(first.port(last) < second.port(Port::Network), "{last:?}");
         }
         assert_eq!(second.subnet(), "10.51.0.0/24");

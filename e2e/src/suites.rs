@@ -20,6 +20,7 @@ mod faults;
 mod in_cluster;
 mod jobs;
 mod lab;
+mod leader;
 mod member;
 mod namespaces;
 mod readme;
@@ -53,6 +54,7 @@ pub const ALL: &[Suite] = &[
     documents::SUITE,
     in_cluster::SUITE,
     faults::SUITE,
+    leader::SUITE,
     deployments::SUITE,
     jobs::SUITE,
     lab::SUITE,

@@ -2,7 +2,7 @@
 //! the members were asked to create. Cases: `operator` (killed, stopped, the host away), `network` (members cut),
 //! `loss` (members lost, shares deleted, clusters and jobs that go).
 
-mod ledger;
+pub(super) mod ledger;
 mod loss;
 mod network;
 mod operator;
@@ -63,7 +63,7 @@ fn pinned(cluster: &str, run_for: &str) -> Value {
 }
 
 /// Writes SkyJobs `PREFIX-0`, `PREFIX-1`, … of this spec.
-async fn burst(sky: &Sky, prefix: &str, count: usize, spec: &Value) -> Result<()> {
+pub(super) async fn burst(sky: &Sky, prefix: &str, count: usize, spec: &Value) -> Result<()> {
     let names = (0..count).map(|index| format!("{prefix}-{index}"));
     stream::iter(names.map(Ok))
         .try_for_each_concurrent(10, async |name| sky.create(&name, spec.clone()).await)

@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(240);
 
 /// Waits until every SkyJob is Complete and shows that each of its shares was created once since `mark`, and each
 /// replica has run once. Then deletes them all and shows that members are empty.
-pub(super) async fn close(sky: &Sky, mark: &Mark) -> Result<()> {
+pub(in crate::suites) async fn close(sky: &Sky, mark: &Mark) -> Result<()> {
     let jobs = sky.all_complete(BOUND).await?;
     once(sky, mark, &jobs).await?;
     sky.delete_all().await?;
@@ -27,7 +27,7 @@ pub(super) async fn close(sky: &Sky, mark: &Mark) -> Result<()> {
 }
 
 /// Waits until there is no SkyJob, and nothing of one on any member.
-pub(super) async fn empty(sky: &Sky) -> Result<()> {
+pub(in crate::suites) async fn empty(sky: &Sky) -> Result<()> {
     sky.all_gone(BOUND).await?;
     for member in sky.lab.members() {
         let left = member
@@ -39,7 +39,7 @@ pub(super) async fn empty(sky: &Sky) -> Result<()> {
 }
 
 /// Every share of these jobs was created once, and each of its replicas ran once.
-pub(super) async fn once(sky: &Sky, mark: &Mark, jobs: &[SkyJob]) -> Result<()> {
+pub(in crate::suites) async fn once(sky: &Sky, mark: &Mark, jobs: &[SkyJob]) -> Result<()> {
     let mut shares = 0;
     for job in jobs {
         let status = job.status.clone().unwrap_or_default();

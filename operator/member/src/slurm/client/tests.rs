@@ -170,7 +170,8 @@ async fn closing(answer: &'static str) -> (Client, tokio::task::JoinHandle<usize
         }
         requests
     });
-    let http = Http::new(&endpoint, "sky", "t0ken", None, crate::gate::Gate::always_open()).expect("a client");
+    let http =
+        Http::new(&endpoint, "sky", "t0ken", None, crate::gate::Gate::always_open()).expect("a client");
     let client = Client::new(http);
     client.learn(Some(38));
     (client, served)

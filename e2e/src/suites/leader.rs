@@ -1,0 +1,19 @@
+//! Suite `leader`: of two operators of one host one leads, and only that one writes, whatever happens to it. Both share
+//! the credentials of members; audit logs tell them apart by the user agent. Every case ends with the ledger of the suite
+//! `faults`: each job ran once. `story` reads who led when.
+
+mod replicas;
+mod story;
+mod takeover;
+
+use super::Suite;
+
+pub const SUITE: Suite = Suite {
+    name: "leader",
+    about: "of two operators one leads, and only that one writes",
+    cases: &[
+        case!(takeover::a_leader_that_is_killed_is_followed_after_the_lease),
+        case!(takeover::a_leader_that_was_frozen_past_its_lease_writes_nothing_and_ends),
+        case!(takeover::a_clean_stop_hands_over_at_once),
+    ],
+};
