@@ -64,6 +64,10 @@ pub struct Share {
     /// Why it is being evicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evicting: Option<Evicting>,
+    /// Ranks that had succeeded when its cluster was lost: they are not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::ranks")]
+    pub done: Option<String>,
     /// Identity of its object on a member that holds objects back until this is recorded, as Slurm members do: the array's
     /// id and a mark of its submit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,6 +31,7 @@ pub const SUITE: Suite = Suite {
         case!(network::a_member_cut_at_any_time_delays_only_its_own),
         case!(network::a_member_whose_api_server_dies_is_found_again),
         case!(loss::a_lost_cluster_is_unknown_until_it_returns),
+        case!(loss::a_lost_share_moves_and_exactly_one_attempt_survives),
         case!(loss::a_job_deleted_while_its_member_is_cut_is_held),
         case!(loss::a_share_deleted_on_its_member_fails_the_job),
         case!(loss::a_cluster_that_is_deleted_sends_its_jobs_away_and_goes),

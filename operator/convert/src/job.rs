@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use sky_core::eviction::OnLost;
 use sky_core::job::{Facts, Finished, Refused};
 use sky_core::labels::Labels;
 use sky_core::naming;
@@ -13,6 +14,7 @@ use sky_core::workload::{Kind, Workload};
 use sky_crds::job::RestartPolicy;
 use sky_crds::names;
 use sky_crds::scalar::Count;
+use sky_crds::workload::OnClusterLost;
 use sky_crds::{SkyJob, SkyJobSpec};
 
 use crate::overrides::{Overridden, Rules};
@@ -197,6 +199,10 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         gang: job.spec.gang.unwrap_or(true),
         limit: i64::from(job.spec.backoff_limit.unwrap_or(0)),
         pending_timeout: parsed.map_or(0, |parsed| parsed.pending_timeout),
+        on_lost: match job.spec.workload.on_cluster_lost {
+            None | Some(OnClusterLost::Wait) => OnLost::Wait,
+            Some(OnClusterLost::Reschedule) => OnLost::Reschedule,
+        },
         unplaced: placement
             .as_ref()
             .map(|placement| placement.unplaced.clone())

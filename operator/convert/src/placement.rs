@@ -48,6 +48,7 @@ fn share_to_api(share: &PlacedShare) -> Share {
             reason: code(&why.reason),
             message: Some(cut(&why.message, LONGEST_MESSAGE)),
         }),
+        done: Some(share.done.to_string()).filter(|ranks| !ranks.is_empty()),
         instance: share.instance.clone(),
     }
 }
@@ -71,6 +72,11 @@ fn share_from_api(share: &Share) -> PlacedShare {
             reason: why.reason.clone(),
             message: why.message.clone().unwrap_or_default(),
         }),
+        done: share
+            .done
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default(),
         instance: share.instance.clone(),
     }
 }

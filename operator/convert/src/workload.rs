@@ -8,7 +8,7 @@ use sky_core::job::Refused;
 use sky_core::share::{Container, Entry, EnvValue, Program, SlurmOptions};
 use sky_core::workload::{Kind, Needs, Part, PartOf, Preference, ProgramKind, Spread, Strategy, Workload};
 use sky_crds::placement::{Placement, Spread as ApiSpread, SpreadStrategy};
-use sky_crds::workload::{OnClusterLost, SlurmOptions as ApiOptions, WorkloadSpec};
+use sky_crds::workload::{SlurmOptions as ApiOptions, WorkloadSpec};
 
 pub use crate::overrides::patches;
 use crate::{resources, selector, template};
@@ -40,9 +40,7 @@ pub(crate) fn invalid(message: String) -> Refused {
 
 /// Fields whose behaviour is not there yet are refused, never ignored.
 pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<(), Refused> {
-    let reschedules = workload.on_cluster_lost == Some(OnClusterLost::Reschedule);
     let fields = [
-        ("onClusterLost: Reschedule", kind == Kind::SkyJob && reschedules),
         ("followConfig: true", workload.follow_config == Some(true)),
         ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
         (

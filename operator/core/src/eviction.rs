@@ -29,10 +29,26 @@ pub mod reason {
     pub const PENDING_TIMEOUT: &str = "PendingTimeout";
     /// Something foreign has the name of the share's object.
     pub const CONFLICT: &str = "Conflict";
+    /// Its cluster is silent for longer than its grace.
+    pub const LOST: &str = "ClusterLost";
+    /// Its cluster is no longer registered.
+    pub const CLUSTER_GONE: &str = "ClusterGone";
+    /// Its cluster was lost while it was being evicted for another reason, and is back.
+    pub const RETURNED: &str = "ClusterReturned";
     /// Another share of a gang that has not begun goes.
     pub const GANG: &str = "GangBroken";
     /// A replica had started when it was stopped, and no try is left.
     pub const INTERRUPTED: &str = "InterruptedByEviction";
+}
+
+/// What happens to the shares of a lost cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLost {
+    /// They stay, state unknown, until the cluster returns.
+    #[default]
+    Wait,
+    /// They are placed elsewhere.
+    Reschedule,
 }
 
 /// One eviction.

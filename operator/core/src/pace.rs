@@ -125,7 +125,8 @@ pub fn urgency(stored: &Status, wanted: &Status) -> Option<Urgency> {
     } else if stored.runs != wanted.runs || stored.completion != wanted.completion {
         Some(Urgency::News)
     } else {
-        None
+        // Some replicas wait while others run.
+        (reasons(stored) != reasons(wanted)).then_some(Urgency::Waiting)
     }
 }
 

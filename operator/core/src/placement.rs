@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::Seconds;
+use crate::eviction::reason;
 use crate::observation::Trouble;
 use crate::ranks::Ranks;
 
@@ -47,6 +48,8 @@ pub struct PlacedShare {
     pub complete: bool,
     /// Being evicted, and why.
     pub evicting: Option<Trouble>,
+    /// Ranks that had succeeded when its cluster was lost.
+    pub done: Ranks,
     /// Identity of its object on a member that holds objects back until this is recorded; only that one may run.
     pub instance: Option<String>,
 }
@@ -60,6 +63,15 @@ pub struct Unplaced {
     pub attempt: i64,
     /// Tries that evictions have used up.
     pub interruptions: i64,
+}
+
+impl PlacedShare {
+    /// Whether its cluster was lost, and its ranks ask for another place.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let why = self.evicting.as_ref().map(|why| why.reason.as_str());
+        matches!(why, Some(reason::LOST | reason::CLUSTER_GONE))
+    }
 }
 
 impl Placement {
@@ -163,6 +175,32 @@ impl Placement {
             shares,
             unplaced: Vec::new(),
         })
+    }
+
+    /// This placement without what was lost with its cluster: what had succeeded there stays, the rest waits for a place.
+    #[must_use]
+    pub fn without_lost(&self) -> Self {
+        let mut left = self.clone();
+        let (lost, kept): (Vec<_>, Vec<_>) = left.shares.into_iter().partition(PlacedShare::is_lost);
+        left.shares = kept;
+        for share in lost {
+            left.unplaced.push(Unplaced {
+                ranks: share.ranks.without(&share.done),
+                attempt: share.attempt,
+                interruptions: share.interruptions,
+            });
+            if !share.done.is_empty() {
+                left.shares.push(PlacedShare {
+                    replicas: share.done.count(),
+                    ranks: share.done,
+                    done: Ranks::default(),
+                    complete: true,
+                    evicting: None,
+                    ..share
+                });
+            }
+        }
+        left
     }
 
     /// Replicas by cluster.

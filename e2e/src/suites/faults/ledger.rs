@@ -78,6 +78,26 @@ pub(in crate::suites) async fn once(sky: &Sky, mark: &Mark, jobs: &[SkyJob]) -> 
     pods_ran_once(sky, jobs).await
 }
 
+/// Just these requests were carried out on the members' Jobs since `mark`: cluster and verb, once each.
+pub(super) fn made(sky: &Sky, mark: &Mark, expected: &[(&str, &str)]) -> Result<()> {
+    let mut found = Vec::new();
+    for member in sky.lab.members() {
+        for entry in mark.entries(&member)? {
+            let counts = is_ours(&entry) && entry.resource == "jobs" && (200..300).contains(&entry.code);
+            if counts && ["create", "delete"].contains(&entry.verb.as_str()) {
+                found.push((member.name().to_owned(), entry.verb));
+            }
+        }
+    }
+    found.sort();
+    let expected: Vec<(String, String)> = expected
+        .iter()
+        .map(|(cluster, verb)| ((*cluster).to_owned(), (*verb).to_owned()))
+        .collect();
+    ensure!(found == expected, "made {found:?}, expected {expected:?}");
+    Ok(())
+}
+
 /// Each member has one pod for each replica placed there.
 async fn pods_ran_once(sky: &Sky, jobs: &[SkyJob]) -> Result<()> {
     let mut placed: BTreeMap<(String, String), i64> = BTreeMap::new();

@@ -57,6 +57,59 @@ pub(super) async fn a_lost_cluster_is_unknown_until_it_returns(context: &Context
     Ok(())
 }
 
+pub(super) async fn a_lost_share_moves_and_exactly_one_attempt_survives(context: &Context) -> Result<()> {
+    let sky = shared(context).await?;
+    let mark = Mark::now(&sky.lab)?;
+    sky.patch_cluster(A, json!({"spec": {"lostAfterSeconds": 5}}))
+        .await?;
+    let mut spec = counts::tiny("45s");
+    let by_name = json!({"matchLabels": {"skymanager.io/cluster-name": A}, "weight": 1});
+    spec["placement"] = json!({"preferences": [by_name]});
+    spec["onClusterLost"] = json!("Reschedule");
+    sky.create("moved", spec).await?;
+    sky.until("moved", "running on A", |job| {
+        phase(job) == "Running" && sky::summary(job) == format!("{A}:2")
+    })
+    .await?;
+    let member = sky.lab.member(A)?;
+    member.network(Network::Refuse).await?;
+    tried();
+    let job = sky
+        .until("moved", "running on B, attempt 2", |job| {
+            phase(job) == "Running" && sky::summary(job) == format!("{B}:2")
+        })
+        .await?;
+    let status = job.status.clone().unwrap_or_default();
+    let shares = status.placement.clone().unwrap_or_default().shares;
+    ensure!(
+        shares.len() == 1 && shares[0].attempt == 2 && shares[0].interruptions.is_none(),
+        "one share, the second attempt, no try used: {shares:?}"
+    );
+    ensure!(
+        status.evictions.len() == 1 && status.evictions[0].reason == "ClusterLost",
+        "{:?}",
+        status.evictions
+    );
+    member.network(Network::Pass).await?;
+    wait::until("the old attempt to be withdrawn", SOON, async || {
+        let left = member
+            .kubectl(&["get", "jobs", "-A", "-o", "name", "-l", ORIGIN_LABEL])
+            .await?;
+        ensure!(left.is_empty(), "{A} still holds {left}");
+        Ok(())
+    })
+    .await?;
+    let job = sky.complete("moved").await?;
+    ensure!(sky::summary(&job) == format!("{B}:2"), "{}", sky::describe(&job));
+    ledger::made(&sky, &mark, &[(A, "create"), (A, "delete"), (B, "create")])?;
+    sky.delete("moved").await?;
+    ledger::empty(&sky).await?;
+    sky.patch_cluster(A, json!({"spec": {"lostAfterSeconds": null}}))
+        .await?;
+    report(context);
+    Ok(())
+}
+
 pub(super) async fn a_job_deleted_while_its_member_is_cut_is_held(context: &Context) -> Result<()> {
     let sky = shared(context).await?;
     running(&sky, "held", "600s").await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
+use sky_core::eviction::reason;
 use sky_core::job::{Facts, Members, Reach};
 use sky_core::observation::{End, Observation, Trouble};
 use sky_core::placement::Placement;
@@ -25,11 +26,12 @@ pub(super) fn members(
 ) -> Members {
     let uid = job.uid().unwrap_or_default();
     let own = reference(Kind::SkyJob, job);
-    let placed = facts
-        .placement
-        .iter()
-        .flat_map(|placement| &placement.shares)
-        .map(|share| &share.cluster);
+    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
+    // What was left behind on a lost cluster is there until it says that it is not.
+    let left = facts.evictions.iter().filter(|one| one.reason == reason::LOST);
+    let placed = shares
+        .map(|share| &share.cluster)
+        .chain(left.map(|one| &one.cluster));
     // Before the shares: a member that speaks in between is not yet believed to hold nothing.
     let mut reach: BTreeMap<String, Reach> = placed
         .filter_map(|cluster| Some((cluster.clone(), reach_of(&context.fleet, cluster, &own)?)))

@@ -6,6 +6,7 @@ mod evictions;
 mod faults;
 mod kills;
 mod life;
+mod lost;
 mod overrides;
 mod silence;
 

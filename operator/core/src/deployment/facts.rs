@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::shrink::Standing;
 use super::status::ClusterStatus;
 use crate::Seconds;
-use crate::eviction::{CoolDown, Eviction};
+use crate::eviction::{CoolDown, Eviction, OnLost};
 use crate::job::{Reach, Refused, SentBack};
 use crate::observation::{Observation, Rollout, Trouble};
 use crate::placement::{PlacedShare, Placement};
@@ -47,16 +47,6 @@ pub struct Facts {
     pub cool_downs: Vec<CoolDown>,
     /// What is recorded of each cluster: shown while it is silent and nothing newer is known.
     pub recorded: BTreeMap<String, ClusterStatus>,
-}
-
-/// What happens to the shares of a lost cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnLost {
-    /// They are placed elsewhere.
-    #[default]
-    Reschedule,
-    /// They stay, state unknown, until the cluster returns.
-    Wait,
 }
 
 /// What members say about the shares of one SkyDeployment.

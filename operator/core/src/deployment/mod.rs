@@ -9,7 +9,7 @@ mod settle;
 mod shrink;
 mod status;
 
-pub use facts::{Facts, Members, OnLost};
+pub use facts::{Facts, Members};
 pub use plan::{Plan, Step, ask, plan};
 pub use shrink::{Standing, standing};
 pub use status::{ClusterStatus, Counts, Status};

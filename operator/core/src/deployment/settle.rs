@@ -4,10 +4,10 @@
 //! Replicas of a SkyDeployment are alike, and one too many for a moment does no harm: a share that leaves is out of the
 //! placement at once, and whatever members still have of it is withdrawn, also when a silent one comes back.
 
-use super::facts::{Facts, Members, OnLost};
+use super::facts::{Facts, Members};
 use super::shrink::shrink;
 use crate::Seconds;
-use crate::eviction::{self, CoolDown, Eviction, reason};
+use crate::eviction::{self, CoolDown, Eviction, OnLost, reason};
 use crate::job::Reach;
 use crate::observation::{Started, Trouble};
 use crate::placement::{PlacedShare, Placement};
@@ -71,12 +71,12 @@ fn leaves(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) -
     match members.reach.get(&share.cluster) {
         None => {
             return Some(trouble(
-                "ClusterGone",
+                reason::CLUSTER_GONE,
                 "the SkyCluster is no longer registered".into(),
             ));
         }
         Some(Reach::Silent { lost: true, message }) if facts.on_lost == OnLost::Reschedule => {
-            return Some(trouble("ClusterLost", message.clone()));
+            return Some(trouble(reason::LOST, message.clone()));
         }
         Some(Reach::Silent { .. }) => return None,
         Some(Reach::Synced) => {}

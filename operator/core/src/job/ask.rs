@@ -34,6 +34,7 @@ pub fn missing(
     cool_downs: &[CoolDown],
     now: Seconds,
 ) -> Option<Workload> {
+    let placement = placement.without_lost();
     let missing = placement.missing(workload.replicas).count();
     if missing == 0 {
         return None;

@@ -7,6 +7,7 @@
 
 use super::facts::{Facts, Members, Reach};
 use super::finish::{completed, never_ran, observed, vanished};
+use super::lost;
 use super::plan::Step;
 use crate::Seconds;
 use crate::eviction::{self, CoolDown, Eviction, TOMBSTONE_SECONDS, reason};
@@ -35,7 +36,7 @@ enum Next {
     /// It takes its time.
     Wait,
     /// A step on its member.
-    Do(Step),
+    Do(Box<Step>),
     /// A replica started after all, before it was held back: it stays.
     Stay,
     /// A replica started while it was held back, and was stopped by that: one try is used.
@@ -60,10 +61,17 @@ pub(super) fn progress(facts: &Facts, members: &Members, placement: &Placement, 
         failed: None,
         wake: None,
     };
+    let mut returned = false;
     for stored in &placement.shares {
-        let share = refreshed(facts, members, stored, now);
-        match &stored.evicting {
-            Some(why) => carry_on(facts, members, share, &why.clone(), now, &mut progress),
+        let share = lost::look(facts, members, refreshed(facts, members, stored, now));
+        returned |= stored.is_lost() && !share.is_lost();
+        match &share.evicting {
+            // It keeps its place until its ranks have another one.
+            Some(_) if share.is_lost() => progress.placement.shares.push(share),
+            Some(why) => {
+                let why = why.clone();
+                carry_on(facts, members, share, &why, now, &mut progress);
+            }
             None => {
                 let due = started_late(facts, members, &share);
                 progress.wake = progress.wake.into_iter().chain(due.filter(|at| *at > now)).min();
@@ -79,7 +87,7 @@ pub(super) fn progress(facts: &Facts, members: &Members, placement: &Placement, 
             }
         }
     }
-    break_gang(facts, members, &mut progress.placement);
+    break_gang(facts, members, returned, &mut progress.placement);
     progress
 }
 
@@ -154,13 +162,15 @@ fn must_go(facts: &Facts, members: &Members, share: &PlacedShare, now: Seconds) 
     })
 }
 
-/// Before the first replica of a gang has started, one share that goes takes all others with it.
-fn break_gang(facts: &Facts, members: &Members, placement: &mut Placement) {
+/// Before the first replica of a gang has started, one share that goes takes all others with it; and one that returns from
+/// a lost cluster goes after those that have left meanwhile.
+fn break_gang(facts: &Facts, members: &Members, returned: bool, placement: &mut Placement) {
     let has_begun = |share: &PlacedShare| {
         let seen = observed(members, share);
         share.seen || share.complete || seen.is_some_and(|seen| seen.started != Started::No)
     };
     let evicting = placement.shares.iter().any(|share| share.evicting.is_some());
+    let evicting = evicting || (returned && !placement.unplaced.is_empty());
     let whole = placement.unplaced.is_empty() || placement.unplaced.iter().all(|one| one.interruptions == 0);
     if !facts.gang || !evicting || !whole || placement.shares.iter().any(has_begun) {
         return;
@@ -194,7 +204,7 @@ fn carry_on(
     match next(facts, members, &share, why, now) {
         Next::Wait => progress.placement.shares.push(share),
         Next::Do(step) => {
-            progress.steps.push(step);
+            progress.steps.push(*step);
             progress.placement.shares.push(share);
         }
         Next::Stay => progress.placement.shares.push(PlacedShare {
@@ -245,7 +255,7 @@ fn next(facts: &Facts, members: &Members, share: &PlacedShare, why: &Trouble, no
         return if can_never_come(facts, members, share, now) {
             Next::Gone { started: share.seen }
         } else {
-            Next::Do(Step::Bury { share: share.clone() })
+            bury(share)
         };
     };
     let started = share.seen || seen.started != Started::No;
@@ -263,15 +273,15 @@ fn next(facts: &Facts, members: &Members, share: &PlacedShare, why: &Trouble, no
         };
     }
     if !only_if_not_started(why) {
-        return Next::Do(Step::Bury { share: share.clone() });
+        return bury(share);
     }
     match (seen.suspended, seen.active, started) {
         (false, _, true) => Next::Stay,
-        (false, _, false) => Next::Do(hold(share, seen)),
+        (false, _, false) => Next::Do(Box::new(hold(share, seen))),
         (true, 1.., _) => Next::Wait,
-        (true, _, false) => Next::Do(Step::Bury { share: share.clone() }),
+        (true, _, false) => bury(share),
         // What has failed on its member by being stopped cannot be resumed there.
-        (true, _, true) if seen.end.is_some() => Next::Do(Step::Bury { share: share.clone() }),
+        (true, _, true) if seen.end.is_some() => bury(share),
         (true, _, true) => Next::Resume,
     }
 }
@@ -296,6 +306,10 @@ fn can_never_come(facts: &Facts, members: &Members, share: &PlacedShare, now: Se
     answered && !may_come && !share.seen && long_ago
 }
 
+fn bury(share: &PlacedShare) -> Next {
+    Next::Do(Box::new(Step::Bury { share: share.clone() }))
+}
+
 fn hold(share: &PlacedShare, seen: &Observation) -> Step {
     Step::Hold {
         cluster: share.cluster.clone(),
@@ -309,7 +323,7 @@ fn only_if_not_started(why: &Trouble) -> bool {
 }
 
 /// Ranks of the share that have succeeded, as its member says.
-fn done(members: &Members, share: &PlacedShare) -> Ranks {
+pub(super) fn done(members: &Members, share: &PlacedShare) -> Ranks {
     let seen = observed(members, share);
     seen.map(|seen| share.ranks.at(&seen.done)).unwrap_or_default()
 }

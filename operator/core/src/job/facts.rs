@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::status::Status;
 use crate::Seconds;
-use crate::eviction::{CoolDown, Eviction};
+use crate::eviction::{CoolDown, Eviction, OnLost};
 use crate::observation::{Observation, Trouble};
 use crate::placement::{Placement, Unplaced};
 use crate::share::ShareKey;
@@ -40,6 +40,8 @@ pub struct Facts {
     pub limit: i64,
     /// Seconds in which a share must start its first replica; 0: any time.
     pub pending_timeout: Seconds,
+    /// What happens to shares of a lost cluster.
+    pub on_lost: OnLost,
     /// Where it is placed; `None` when no share is.
     pub placement: Option<Placement>,
     /// Ranks that wait for a place again, when no share has one.

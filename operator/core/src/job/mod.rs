@@ -1,5 +1,5 @@
 //! What is to be done about one SkyJob, and what its status says. `facts` is what is known, `plan` decides the steps,
-//! `ask` says what is to be placed, `evict` carries evictions on, `clusters` counts and `status` words the result, `finish`
+//! `ask` says what is to be placed, `evict` carries evictions on, `lost` what was on a lost cluster, `clusters` counts and `status` words the result, `finish`
 //! judges the end.
 
 mod ask;
@@ -7,6 +7,7 @@ mod clusters;
 mod evict;
 mod facts;
 mod finish;
+mod lost;
 mod plan;
 mod rerun;
 mod status;

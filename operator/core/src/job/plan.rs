@@ -5,6 +5,7 @@ use super::ask::next_cluster;
 use super::evict::{progress, tombstones};
 use super::facts::{Facts, Members, Reach};
 use super::finish::{Ending, completed, judge, observed, overdue, overdue_at, vanished};
+use super::lost::{evictions, is_left_behind, silent};
 use super::rerun::{restart, superseded};
 use super::status::{Phase, Status, condition, placed, unplaced};
 use crate::Seconds;
@@ -101,7 +102,9 @@ pub fn plan(facts: &Facts, members: &Members, answer: Option<&Decision>, now: Se
         };
         let expired = gone_at(facts).is_some_and(|at| now >= at);
         let remove = |seen: &Observation| {
-            seen.tombstone.is_none() && (expired || (!finished.complete && seen.end.is_none()))
+            let unfinished = !finished.complete && seen.end.is_none();
+            let stale = is_left_behind(facts, facts.placement.as_ref(), seen);
+            stale || (seen.tombstone.is_none() && (expired || unfinished))
         };
         return with_tombstones(
             facts,
@@ -201,7 +204,7 @@ fn bound(facts: &Facts, placement: &Placement, now: Seconds) -> Status {
 }
 
 /// Whether a share is of a placement that the record does not know of: the record is behind, or lost.
-fn is_newer(facts: &Facts, seen: &Observation) -> bool {
+pub(super) fn is_newer(facts: &Facts, seen: &Observation) -> bool {
     seen.stamp.run == facts.run && id_revision(&seen.stamp.share) > facts.revision
 }
 
@@ -273,11 +276,7 @@ fn run(
             ..Plan::default()
         };
     }
-    let stale = |seen: &Observation| {
-        let known = placement.shares.iter().any(|share| share.id == seen.stamp.share);
-        !known && seen.tombstone.is_none() && !is_newer(facts, seen)
-    };
-    let mut steps = withdrawals(members, stale);
+    let mut steps = withdrawals(members, |seen| is_left_behind(facts, Some(placement), seen));
     steps.extend(progress.steps);
     let (dispatched, released) = dispatch(facts, members, placement, &next, now);
     steps.extend(dispatched);
@@ -287,13 +286,19 @@ fn run(
         wake: overdue.into_iter().chain(progress.wake).chain(released).min(),
         ..Plan::default()
     };
-    let missing = !next.missing(facts.replicas).is_empty() && facts.refused.is_none() && !facts.suspend;
+    let left = next.without_lost();
+    let missing = !left.missing(facts.replicas).is_empty() && facts.refused.is_none() && !facts.suspend;
     // What is asked for was made from the record: while that is behind, no answer is taken.
     let recorded = next.is_like(placement);
     let again = answer.filter(|_| missing && recorded);
-    if let Some(next) = again.and_then(|answer| bind(facts, &next, answer, now)) {
+    if let Some(bound) = again.and_then(|answer| bind(facts, &left, answer, now)) {
+        let evictions = evictions(facts, &next, now);
+        let facts = &Facts {
+            evictions,
+            ..facts.clone()
+        };
         return Plan {
-            status: Some(placed(facts, members, &next, None, None, now)),
+            status: Some(placed(facts, members, &bound, None, None, now)),
             ..plan
         };
     }
@@ -422,12 +427,7 @@ fn teardown(facts: &Facts, members: &Members) -> Plan {
     if !facts.finalizer {
         return Plan::default();
     }
-    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
-    let mut silent: Vec<&str> = shares
-        .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
-        .map(|share| share.cluster.as_str())
-        .collect();
-    silent.dedup();
+    let silent: Vec<&str> = silent(facts, members).into_iter().collect();
     if members.shares.is_empty() && unseen(members).next().is_none() && silent.is_empty() {
         return Plan {
             finalizer: Finalizer::Remove,

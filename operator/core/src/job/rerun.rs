@@ -1,6 +1,7 @@
 //! The declarative re-run: a run id that is new withdraws the run before, confirmed, and then begins anew. Called by `plan`.
 
-use super::facts::{Facts, Members, Reach, Run, push_run};
+use super::facts::{Facts, Members, Run, push_run};
+use super::lost::silent;
 use super::plan::{Plan, clearance, unseen};
 use super::status::{Status, condition, placed, unplaced};
 use crate::Seconds;
@@ -12,10 +13,7 @@ pub(super) fn superseded(facts: &Facts) -> Option<&Run> {
 
 /// A new run: everything of the old one is withdrawn, confirmed, and only then forgotten.
 pub(super) fn restart(facts: &Facts, members: &Members, old: &Run, now: Seconds) -> Plan {
-    let shares = facts.placement.iter().flat_map(|placement| &placement.shares);
-    let silent = shares
-        .filter(|share| matches!(members.reach.get(&share.cluster), Some(Reach::Silent { .. })))
-        .count();
+    let silent = silent(facts, members).len();
     let running = members.shares.iter().any(|(_, seen)| seen.tombstone.is_none());
     if running || unseen(members).next().is_some() || silent > 0 {
         let words = match silent {

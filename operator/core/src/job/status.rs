@@ -177,11 +177,12 @@ pub fn diagnosis(decision: &Decision, replicas: i64) -> Vec<(String, String, Str
 fn scheduled(
     facts: &Facts,
     placement: &Placement,
-    missing: i64,
     ending: Option<&Ending>,
     answer: Option<&Decision>,
 ) -> Condition {
-    if placement.shares.is_empty() {
+    let placement = placement.without_lost();
+    let missing = placement.missing(facts.replicas).count();
+    if placement.shares.is_empty() && ending.is_some() {
         return condition("Scheduled", false, "Evicted", "no replica had a place at the end");
     }
     let where_to = format!("placed on {}", placement.summary());
@@ -192,10 +193,10 @@ fn scheduled(
         Some(Outcome::Queued(message) | Outcome::TooLarge(message)) => message.as_str(),
         _ => "waiting for the scheduler",
     };
-    let words = format!(
-        "{missing} of {} replicas wait: {waits}; {where_to}",
-        facts.replicas
-    );
+    let mut words = format!("{missing} of {} replicas wait: {waits}", facts.replicas);
+    if !placement.shares.is_empty() {
+        words.push_str(&format!("; {where_to}"));
+    }
     condition("Scheduled", false, "Queued", &words)
 }
 
@@ -234,7 +235,7 @@ pub(super) fn placed(
     let missing = placement.missing(facts.replicas).count();
     let totals = sum(facts.replicas, missing, &clusters);
     let phase = phase(facts, &totals, ending);
-    let mut conditions = vec![scheduled(facts, placement, missing, ending, answer)];
+    let mut conditions = vec![scheduled(facts, placement, ending, answer)];
     match ending {
         Some(Ending::Complete) => {
             let words = format!(

@@ -71,10 +71,17 @@ async fn waiting_takes_one_write_more_and_room_that_comes_free_is_used_at_once()
 #[tokio::test(start_paused = true)]
 async fn a_field_without_behaviour_yet_is_refused_and_nothing_else_happens() {
     let mut stage = Stage::new(&[("a", 2000)]).await;
-    stage.apply("job", json!({"run": "true", "onClusterLost": "Reschedule"}));
+    stage.apply(
+        "job",
+        json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}}),
+    );
     stage.run(600).await;
     assert_eq!(stage.line("job"), "Invalid Stalled=NotSupported");
-    assert!(stage.message("job", "Stalled").contains("spec.onClusterLost"));
+    assert!(
+        stage
+            .message("job", "Stalled")
+            .contains("spec.slurm.directives.exclusive")
+    );
     assert_eq!(stage.host.writes(), ["job +finalizer", "job status Invalid"]);
     assert!(stage.member("a").calls().is_empty());
 }

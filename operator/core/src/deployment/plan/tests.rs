@@ -1,7 +1,8 @@
 //! What is planned for a SkyDeployment, by examples: shares as `cluster replicas`, members as what they show.
 
 use super::*;
-use crate::deployment::{OnLost, Standing};
+use crate::deployment::Standing;
+use crate::eviction::OnLost;
 use crate::observation::{Counts, Rollout, Started, Trouble};
 use crate::ranks::Ranks;
 use crate::share::Stamp;
@@ -10,6 +11,7 @@ use crate::workload::Kind;
 /// A SkyDeployment of the template `new`, placed like this: `a 2, b 1`.
 fn facts(placed: &str, replicas: i64) -> Facts {
     let mut facts = Facts {
+        on_lost: OnLost::Reschedule,
         finalizer: true,
         replicas,
         most_unavailable: 1,

@@ -2,6 +2,7 @@
 
 mod evictions;
 mod language;
+mod lost;
 mod properties;
 
 use std::collections::BTreeMap;

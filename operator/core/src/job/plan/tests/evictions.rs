@@ -19,6 +19,9 @@ fn text(placement: &Placement) -> String {
         if let Some(why) = &share.evicting {
             text += &format!(" evicting {}", why.reason);
         }
+        if !share.done.is_empty() {
+            text += &format!(" done {}", share.done);
+        }
         text
     });
     let waiting = placement.unplaced.iter().map(|one| {
@@ -32,7 +35,7 @@ fn text(placement: &Placement) -> String {
 }
 
 /// The steps of the plan, and the placement that it has recorded.
-fn evicts(known: &str, said: &str, answered: &str, expect_steps: &str, expect_placement: &str) {
+pub(super) fn evicts(known: &str, said: &str, answered: &str, expect_steps: &str, expect_placement: &str) {
     let planned = plan(&facts(known), &members(said), answer(answered).as_ref(), NOW);
     let placement = planned
         .status

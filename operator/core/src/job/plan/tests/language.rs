@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decision::Verdict;
+use crate::eviction::{Eviction, OnLost};
 use crate::job::{Finished, Refused, Run, SentBack};
 use crate::observation::{Counts, End, Started, Trouble};
 use crate::plugin::Refusal;
@@ -51,19 +52,11 @@ pub(super) fn facts(text: &str) -> Facts {
             "placed" => place(&mut facts, &amounts(rest)),
             "run" => facts.run = rest.into(),
             "gang" => facts.gang = true,
+            "reschedules" => facts.on_lost = OnLost::Reschedule,
             "tries" => facts.limit = number(),
             "timeout" => facts.pending_timeout = number(),
             "was-suspended" => facts.was_suspended = true,
-            "evicting" => {
-                let (id, reason) = rest.split_once(' ').expect("a share and a reason");
-                let shares = facts
-                    .placement
-                    .iter_mut()
-                    .flat_map(|placement| &mut placement.shares);
-                for share in shares.filter(|share| share.id == id) {
-                    share.evicting = Some(trouble(reason));
-                }
-            }
+            "evicted" | "evicting" | "done" => of_share(&mut facts, word, rest),
             "deadline" => facts.deadline = Some(number()),
             "ttl" => facts.ttl = Some(number()),
             "complete" | "failed" => {
@@ -96,6 +89,29 @@ pub(super) fn facts(text: &str) -> Facts {
         }
     }
     facts
+}
+
+/// `evicting 1-0 REASON`, `done 1-0 RANKS` of a share, `evicted a REASON` of a cluster that had one.
+fn of_share(facts: &mut Facts, word: &str, rest: &str) {
+    let (of, what) = rest.split_once(' ').expect("two words");
+    if word == "evicted" {
+        facts.evictions.push(Eviction {
+            cluster: of.into(),
+            replicas: 2,
+            reason: what.into(),
+            message: "words".into(),
+            at: 950,
+            attempt: 1,
+        });
+    }
+    let placement = facts.placement.iter_mut();
+    let shares = placement.flat_map(|placement| &mut placement.shares);
+    for share in shares.filter(|share| share.id == of) {
+        match word {
+            "evicting" => share.evicting = Some(trouble(what)),
+            _ => share.done = what.parse().expect("ranks"),
+        }
+    }
 }
 
 /// The job is placed so, and all its replicas have a place.
@@ -198,7 +214,7 @@ pub(super) fn share(id: &str, doing: &str) -> Observation {
             "lost-sight-of" => Started::Unknown,
             _ => Started::Yes,
         },
-        done: if doing == "half-done-buried" {
+        done: if doing.starts_with("half-done") {
             Ranks::consecutive(0, 1)
         } else {
             Ranks::default()
@@ -209,7 +225,10 @@ pub(super) fn share(id: &str, doing: &str) -> Observation {
             .then_some(950)
             .or((doing == "burying").then_some(950)),
         confirm: None,
-        suspended: !matches!(doing, "pending" | "running" | "complete" | "failed" | "leaving"),
+        suspended: !matches!(
+            doing,
+            "pending" | "running" | "complete" | "failed" | "leaving" | "half-done"
+        ),
         deleting: doing == "leaving",
         end: match doing {
             "complete" => Some(End::Complete),

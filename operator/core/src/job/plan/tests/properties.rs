@@ -31,6 +31,10 @@ fn known() -> impl Strategy<Value = Facts> {
         "evicting 1-0 FilterPolicy",
         "evicting 1-0 PendingTimeout",
         "evicting 1-1 GangBroken",
+        "reschedules",
+        "reschedules",
+        "evicting 1-0 ClusterLost, reschedules",
+        "evicting 1-1 ClusterLost, done 1-1 2, reschedules",
     ];
     let some = prop::sample::subsequence(clauses.to_vec(), 0..6);
     some.prop_map(|clauses| facts(&clauses.join(", ")))
@@ -241,7 +245,7 @@ proptest! {
     ) {
         let planned = plan(&facts, &members, answer.as_ref(), NOW);
         if planned.queue {
-            let missing = facts.placement.iter().all(|placed| !placed.missing(facts.replicas).is_empty());
+            let missing = facts.placement.iter().all(|placed| !placed.without_lost().missing(facts.replicas).is_empty());
             prop_assert!(missing && facts.finished.is_none());
             prop_assert!(!facts.suspend && !facts.deleting && facts.refused.is_none());
         }
@@ -260,8 +264,9 @@ proptest! {
             let evicts = !members.forbidden.is_empty() || facts.pending_timeout > 0 || facts.was_suspended;
             let evicting = placed.shares.iter().any(|share| share.evicting.is_some());
             let foreign = members.sent_back.values().any(|refusal| refusal.trouble.reason == "Conflict");
+            let lost = facts.on_lost == crate::eviction::OnLost::Reschedule;
             let alike = status.placement.as_ref().is_some_and(|placement| placement.is_like(placed));
-            prop_assert!(alike || evicts || evicting || foreign);
+            prop_assert!(alike || evicts || evicting || foreign || lost);
         }
     }
 
