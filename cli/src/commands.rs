@@ -7,6 +7,7 @@ pub mod delete;
 pub mod get;
 pub mod join;
 pub mod logs;
+pub mod retry;
 pub mod rollout;
 pub mod scale;
 pub mod simulate;
@@ -45,6 +46,7 @@ pub enum Command {
     Create(create::Args),
     Delete(delete::Args),
     Logs(logs::Args),
+    Retry(retry::Args),
     Scale(scale::Args),
     Rollout(rollout::Args),
     #[command(visible_alias = "explain")]
@@ -68,6 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Create(args) => create::run(global, args).await,
         Command::Delete(args) => delete::run(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
+        Command::Retry(args) => retry::run(global, args).await,
         Command::Scale(args) => scale::run(global, args).await,
         Command::Rollout(args) => rollout::run(global, args).await,
         Command::Why(args) => why::run(global, args).await,
@@ -112,6 +115,7 @@ mod tests {
             "sky why a -n other",
             "sky simulate -f a.yaml b/ --offline -o json --without c1,c2 --cordon c3 --replicas 4 --exit-code",
             "sky snapshot -o json",
+            "sky retry job/a -n shop",
             "sky scale skyd/web --replicas 0 -n shop",
             "sky scale web --replicas 100",
             "sky rollout status skydeployment/web --watch=false --timeout 60",
@@ -145,6 +149,7 @@ mod tests {
             "sky why a b c",
             "sky simulate",
             "sky simulate -f a --replicas 0",
+            "sky retry",
             "sky scale skyd/web",
             "sky scale skyd/web --replicas -1",
             "sky scale skyd/web --replicas many",

@@ -118,6 +118,22 @@ pub fn deployment_name(text: &str) -> anyhow::Result<String> {
     }
 }
 
+/// The name in `job/NAME`, in its other spellings, or in `NAME` alone.
+///
+/// # Errors
+/// When it is of another kind, or there is none.
+pub fn job_name(text: &str) -> anyhow::Result<String> {
+    let name = match text.split_once('/') {
+        None => text,
+        Some((word, name)) if Kind::from_str(word, true) == Ok(Kind::Job) => name,
+        Some((word, _)) => return Err(usage(format!("this is for jobs (job/NAME); {word:?} is none"))),
+    };
+    match name {
+        "" => Err(usage("the name of a job is needed: job/NAME")),
+        name => Ok(name.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +175,23 @@ mod tests {
         ] {
             let error = deployment_name(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_named_as_kubectl_names_it() {
+        for text in [
+            "a",
+            "job/a",
+            "skyjob/a",
+            "jobs/a",
+            "skyj/a",
+            "skyjob.skymanager.io/a",
+        ] {
+            assert_eq!(job_name(text).unwrap(), "a", "{text}");
+        }
+        for text in ["pod/a", "skyd/a", "job/", ""] {
+            assert!(job_name(text).is_err(), "{text}");
         }
     }
 

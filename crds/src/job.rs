@@ -113,6 +113,10 @@ pub struct SkyJobStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::MAX_RUNS))]
     pub runs: Vec<Run>,
+    /// The value of the annotation `skymanager.io/retry` that was last taken in, as the name of its run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounds::reported_run_id")]
+    pub retry: Option<String>,
     /// When the first replica was placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -125,7 +129,8 @@ pub struct SkyJobStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// Its `spec.runId`; the first run without one is named by the empty text.
+    /// Its `spec.runId`; the first run without one is named by the empty text, one that the annotation asked for
+    /// `retry-VALUE`.
     #[schemars(schema_with = "bounds::reported_run_id")]
     pub run_id: String,
     /// Running, Complete, Failed or Withdrawn.

@@ -32,7 +32,7 @@ pub const ORIGIN_CONFIG_MAP: &str = "sky-origin";
 pub const CLUSTER_ID_ANNOTATION: &str = "skymanager.io/cluster-id";
 /// Annotation on a SkyCluster: `"true"` lets a dead cluster be deleted without withdrawing from it.
 pub const ABANDON_ANNOTATION: &str = "skymanager.io/abandon";
-/// Annotation on a workload: a value not seen before asks for a retry of a failed run.
+/// Annotation on a SkyJob: a value given after its end, and not used before, runs it once more.
 pub const RETRY_ANNOTATION: &str = "skymanager.io/retry";
 /// Annotation on a SkyDeployment: when its pods were last asked to be started anew. Another value rolls them.
 pub const RESTARTED_AT_ANNOTATION: &str = "skymanager.io/restarted-at";

@@ -21,6 +21,9 @@ use crate::overrides::{Overridden, Rules};
 use crate::workload::{self, Defaults, invalid};
 use crate::{eviction, placement, resources, status};
 
+/// Longest value of the retry annotation that its run is named by.
+const LONGEST_RETRY: usize = 100;
+
 /// A SkyJob whose spec can be carried out.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -146,7 +149,8 @@ pub(crate) fn copied(entries: Option<&BTreeMap<String, String>>) -> Labels {
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// The run that is or is to be carried out: the one asked for, unless it was run before; then the present one goes on.
+/// The run that is or is to be carried out: the one asked for, unless it was run before; then a retry, if one is asked for
+/// after the end of the present one; else the present one goes on.
 #[must_use]
 pub fn present_run(job: &SkyJob) -> String {
     let asked = job.spec.run_id.clone().unwrap_or_default();
@@ -156,8 +160,30 @@ pub fn present_run(job: &SkyJob) -> String {
         .map(|status| status.runs.as_slice())
         .unwrap_or_default();
     let again = runs.iter().any(|run| run.run_id == asked);
-    let present = runs.last().filter(|_| again).map(|run| run.run_id.clone());
-    present.unwrap_or(asked)
+    let Some(present) = runs.last().filter(|_| again) else {
+        return asked;
+    };
+    let taken_in = job.status.as_ref().and_then(|status| status.retry.clone());
+    let is_new =
+        |retry: &String| taken_in.as_ref() != Some(retry) && runs.iter().all(|run| run.run_id != *retry);
+    let ended = present.completion_time.is_some();
+    match retry(job).filter(|retry| ended && is_new(retry)) {
+        Some(retry) => retry,
+        None => present.run_id.clone(),
+    }
+}
+
+/// Name of the run that the annotation asks for: `retry-` and its value, or a hash of one that is no name.
+#[must_use]
+pub fn retry(job: &SkyJob) -> Option<String> {
+    let value = job.metadata.annotations.as_ref()?.get(names::RETRY_ANNOTATION)?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._:/+@".contains(letter);
+    let named = !value.is_empty() && value.len() <= LONGEST_RETRY && value.chars().all(plain);
+    Some(if named {
+        format!("retry-{value}")
+    } else {
+        format!("retry-{}", naming::hash(&[value], 16))
+    })
 }
 
 /// What the SkyJob's own record says, `parsed` being what became of its spec.
@@ -189,6 +215,8 @@ pub fn facts(job: &SkyJob, parsed: Result<&Job, &Refused>) -> Facts {
         suspend: job.spec.suspend.unwrap_or(false),
         run: present_run(job),
         runs: stored.runs.iter().map(status::run).collect(),
+        retry: retry(job),
+        retried: stored.retry.clone(),
         replicas: begun(&stored).unwrap_or_else(|| parsed.map_or(0, |parsed| parsed.workload.replicas)),
         deadline: job.spec.active_deadline_seconds,
         ttl: job.spec.ttl_seconds_after_finished,

@@ -43,6 +43,7 @@ pub fn to_api(wanted: &Status, stored: &SkyJobStatus, now: Timestamp) -> SkyJobS
             .collect(),
         evictions: wanted.evictions.iter().filter_map(eviction::to_api).collect(),
         runs: wanted.runs.iter().map(run_to_api).collect(),
+        retry: wanted.retry.clone(),
         start_time: wanted.start.and_then(time),
         completion_time: wanted.completion.and_then(time),
     }
@@ -77,6 +78,7 @@ pub fn from_api(stored: &SkyJobStatus) -> Option<Status> {
             .map(eviction::cool_down_from_api)
             .collect(),
         runs: stored.runs.iter().map(run).collect(),
+        retry: stored.retry.clone(),
         start: stored.start_time.as_ref().map(|time| time.0.as_second()),
         completion: stored.completion_time.as_ref().map(|time| time.0.as_second()),
     })
@@ -325,6 +327,7 @@ mod tests {
                 start: Some(7),
                 completion: None,
             }],
+            retry: Some("retry-1".into()),
             start: Some(7),
             completion: None,
         }

@@ -28,6 +28,10 @@ pub struct Facts {
     pub run: String,
     /// Runs so far, oldest first; the last is the present one.
     pub runs: Vec<Run>,
+    /// The retry that is asked for, as the name of its run.
+    pub retry: Option<String>,
+    /// The retry that was last taken in.
+    pub retried: Option<String>,
     /// Replicas asked for.
     pub replicas: i64,
     /// Seconds from the start until the job is Failed.

@@ -1,4 +1,4 @@
-//! The declarative re-run: a run id that is new withdraws the run before, confirmed, and then begins anew. Called by `plan`.
+//! The re-run, declared by a run id or asked for by a retry: one that is new withdraws the run before, confirmed, and then begins anew. Called by `plan`.
 
 use super::facts::{Facts, Members, Run, push_run};
 use super::lost::silent;
@@ -61,6 +61,8 @@ fn withdrawing(facts: &Facts, members: &Members, words: &str) -> Status {
         None => unplaced(facts, None),
     };
     status.runs = facts.runs.clone();
+    // Until it begins, a retry is not taken in.
+    status.retry = facts.retried.clone();
     status
         .conditions
         .retain(|condition| condition.kind == "Scheduled");

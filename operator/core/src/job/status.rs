@@ -35,6 +35,8 @@ pub struct Status {
     pub cool_downs: Vec<CoolDown>,
     /// Runs so far.
     pub runs: Vec<Run>,
+    /// The retry that was last taken in: it asks for nothing any more.
+    pub retry: Option<String>,
     /// When it was first placed.
     pub start: Option<Seconds>,
     /// When it ended.
@@ -118,6 +120,7 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
             unknown: 0,
         },
         runs: facts.runs.clone(),
+        retry: facts.retry.clone(),
         // Ids of shares are made from the revision: it is kept when no share is.
         placement: (facts.revision > 0).then(|| Placement {
             revision: facts.revision,
@@ -275,6 +278,7 @@ pub(super) fn placed(
         evictions: facts.evictions.clone(),
         cool_downs: facts.cool_downs.clone(),
         runs: runs(facts, ending, now),
+        retry: facts.retry.clone(),
         start: facts.start.or(Some(now)),
         completion: ending.map(|_| now),
     }

@@ -252,3 +252,80 @@ async fn labels_changed_meanwhile_cost_nothing() {
     assert_eq!(stage.host.writes(), THREE_WRITES);
     assert_eq!(stage.effects(), ["a: create job/1-0", "b: create job/1-1"]);
 }
+
+fn ask_again(stage: &Stage, value: &str) {
+    stage.edit("job", |job| {
+        job["metadata"]["annotations"] = json!({"skymanager.io/retry": value});
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_the_end_withdraws_the_run_before_and_starts_anew_once() {
+    let mut stage = running().await;
+    stage.member("b").fail("job", "Error");
+    stage.run(10).await;
+    assert!(stage.line("job").starts_with("Failed"));
+    ask_again(&stage, "1");
+    stage.run(5).await;
+    start(&stage);
+    succeed(&stage);
+    stage.run(5).await;
+    assert_eq!(stage.line("job"), "Complete a:2,b:2 Complete=Succeeded");
+    let runs = stage.status("job")["runs"].clone();
+    assert_eq!(
+        (&runs[0]["outcome"], &runs[1]["runId"]),
+        (&json!("Failed"), &json!("retry-1"))
+    );
+    assert_eq!(stage.status("job")["retry"], "retry-1");
+    let effects = stage.effects();
+    stage.kill();
+    stage.start();
+    stage.run(600).await;
+    assert_eq!(stage.effects(), effects, "a value is used once");
+
+    // Complete jobs too; and a value that was used before starts nothing.
+    ask_again(&stage, "2");
+    stage.run(5).await;
+    start(&stage);
+    succeed(&stage);
+    stage.run(5).await;
+    assert_eq!(stage.status("job")["runs"].as_array().map(Vec::len), Some(3));
+    ask_again(&stage, "1");
+    stage.run(600).await;
+    assert_eq!(stage.status("job")["runs"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_was_asked_for_before_the_end_starts_nothing() {
+    let mut stage = running().await;
+    ask_again(&stage, "1");
+    stage.run(5).await;
+    stage.member("b").fail("job", "Error");
+    stage.run(600).await;
+    assert!(stage.line("job").starts_with("Failed"));
+    assert_eq!(stage.status("job")["runs"].as_array().map(Vec::len), Some(1));
+    ask_again(&stage, "2");
+    stage.run(5).await;
+    assert!(stage.line("job").starts_with("Pending"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_for_a_silent_member_and_is_not_forgotten() {
+    let mut stage = running().await;
+    stage.member("b").fail("job", "Error");
+    stage.run(10).await;
+    stage.member("a").fall_silent();
+    ask_again(&stage, "1");
+    stage.run(30).await;
+    stage.kill();
+    stage.start();
+    stage.run(600).await;
+    assert_eq!(
+        stage.message("job", "Reconciling"),
+        "waiting for silent clusters to answer before the run before can be withdrawn"
+    );
+    stage.member("a").speak();
+    stage.run(60).await;
+    assert_eq!(stage.status("job")["runs"][1]["runId"], "retry-1");
+    assert!(stage.line("job").starts_with("Pending"));
+}
