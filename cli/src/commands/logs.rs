@@ -1,6 +1,7 @@
-//! `kubectl sky logs`: what the replicas of a job wrote, wherever they ran. Steps: the job → its shares and ranks →
-//! the members' pods → their logs.
+//! `kubectl sky logs`: what the replicas of a workload wrote, wherever they ran. Steps: the job → its shares and ranks →
+//! the members' pods → their logs. `deployment` does the same for deployments, whose replicas have no ranks.
 
+mod deployment;
 mod files;
 mod select;
 mod stream;
@@ -8,6 +9,7 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use kube::{Api, ResourceExt as _};
 use sky_crds::{SkyCluster, SkyJob};
 use tokio::time::sleep;
@@ -15,25 +17,33 @@ use tokio::time::sleep;
 use super::OPERATOR_NAMESPACE;
 use crate::client::{self, Global, Host, Patience};
 use crate::errors::{At, usage};
+use crate::kinds::{Kind, deployment_name, job_name};
 use crate::{member, output};
-use select::{Replica, Source};
+use select::{Replica, Source, Which};
 
 /// Replicas that are printed without being asked for.
 const MOST: usize = 20;
 /// Time between two looks at what has not started.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Print what the replicas of a job wrote.
+/// Print what the replicas of a job or a deployment wrote.
 ///
-/// Prints every replica in the order of the ranks; with several, each line says whose it is. The members are reached by
+/// Prints every replica, of a job in the order of the ranks; with several, each line says whose it is. The members are reached by
 /// a context of your kubeconfig for the same server, else by the member's Secret on the host, if you may read it.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The job: NAME or job/NAME
-    job: String,
+    /// The workload: job/NAME or NAME, or deploy/NAME
+    #[arg(value_name = "job/NAME")]
+    workload: String,
     /// Only the replica of this rank
     #[arg(long, value_name = "N", conflicts_with = "all")]
     rank: Option<u32>,
+    /// Only replicas on this cluster
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Only this pod of a deployment
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "rank"])]
+    pod: Option<String>,
     /// Go on as more is written, until the replicas end; waits for what has not started
     #[arg(short, long)]
     follow: bool,
@@ -59,8 +69,12 @@ pub struct Args {
 /// # Errors
 /// When the job has nothing to show, or a member cannot be reached.
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    let name = job_name(&args.job)?;
+    let workload = workload(&args)?;
     let host = client::host(global, Patience::Calls).await?;
+    let name = match workload {
+        (Kind::Deployment, name) => return deployment::run(&host, &name, &args).await,
+        (_, name) => name,
+    };
     let job = placed_job(&host, &name, &args).await?;
     let replicas = wanted(&job, &args)?;
     let options = stream::Options {
@@ -89,16 +103,25 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `job/NAME` and its spellings, or `NAME`.
-fn job_name(text: &str) -> anyhow::Result<String> {
-    let name = match text.split_once('/') {
-        None => text,
-        Some(("job" | "jobs" | "skyj" | "skyjob" | "skyjobs" | "skyjob.skymanager.io", name)) => name,
-        Some((kind, _)) => return Err(usage(format!("logs are of jobs; {kind:?} is not a job"))),
+/// The kind and name in `job/NAME`, `deploy/NAME`, their spellings, or of the job `NAME`.
+fn workload(args: &Args) -> anyhow::Result<(Kind, String)> {
+    let text = args.workload.as_str();
+    let kind = match text.split_once('/') {
+        None => Kind::Job,
+        Some((word, _)) => Kind::from_str(word, true).unwrap_or(Kind::Cluster),
     };
-    match name {
-        "" => Err(usage("the name of a job is needed")),
-        name => Ok(name.to_owned()),
+    match kind {
+        Kind::Job if args.pod.is_some() => Err(usage(
+            "--pod is for deployments; choose a replica of a job by --rank",
+        )),
+        Kind::Job => Ok((kind, job_name(text)?)),
+        Kind::Deployment if args.rank.is_some() => Err(usage(
+            "--rank is for jobs; choose a replica of a deployment by --pod",
+        )),
+        Kind::Deployment => Ok((kind, deployment_name(text)?)),
+        Kind::Cluster | Kind::Policy | Kind::Namespace => Err(usage(format!(
+            "logs are of jobs and deployments; {text:?} is none"
+        ))),
     }
 }
 
@@ -131,6 +154,14 @@ async fn placed_job(host: &Host, name: &str, args: &Args) -> anyhow::Result<SkyJ
 
 fn wanted(job: &SkyJob, args: &Args) -> anyhow::Result<Vec<Replica>> {
     let mut replicas = select::replicas(job)?;
+    if let Some(cluster) = &args.cluster {
+        replicas.retain(|replica| replica.cluster == *cluster);
+        let name = job.name_any();
+        anyhow::ensure!(
+            !replicas.is_empty(),
+            "job {name} has no replica on cluster {cluster}"
+        );
+    }
     match args.rank {
         Some(rank) => {
             let all = replicas.len();
@@ -223,17 +254,18 @@ async fn sources(
     failures
         .iter()
         .for_each(|failure| output::note(&format!("warning: {failure}")));
+    let counts = job.status.as_ref().map_or(&[][..], |status| &status.clusters);
     let sources = replicas
         .iter()
         .filter_map(|replica| {
             let pods = reached.get(&replica.cluster)?;
             Some(Source {
-                replica: replica.clone(),
+                which: Which::Rank(replica.clone()),
                 connection: pods.connection.clone(),
                 namespace: host.namespace.clone(),
                 uid: uid.clone(),
                 pod: select::pod(replica, &pods.pods).cloned(),
-                told: select::cluster_reason(job, &replica.cluster),
+                told: select::cluster_reason(counts, &replica.cluster),
             })
         })
         .collect();
@@ -245,12 +277,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_named_as_kubectl_names_it() {
-        for text in ["a", "job/a", "skyjob/a", "jobs/a", "skyjob.skymanager.io/a"] {
-            assert_eq!(job_name(text).unwrap(), "a", "{text}");
+    fn a_workload_is_named_as_kubectl_names_it() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
         }
-        for text in ["pod/a", "job/", ""] {
-            assert!(job_name(text).is_err(), "{text}");
+        let read = |line: &str| {
+            let words = std::iter::once("logs").chain(line.split(' '));
+            workload(
+                &Line::try_parse_from(words)
+                    .unwrap_or_else(|error| panic!("{line}: {error}"))
+                    .args,
+            )
+        };
+        for (line, kind) in [
+            ("a", Kind::Job),
+            ("job/a", Kind::Job),
+            ("skyjob.skymanager.io/a --rank 1", Kind::Job),
+            ("deploy/a", Kind::Deployment),
+            ("skyd/a --pod x", Kind::Deployment),
+        ] {
+            assert_eq!(read(line).unwrap(), (kind, "a".to_owned()), "{line}");
+        }
+        for line in [
+            "pod/a",
+            "job/",
+            "skyc/a",
+            "job/a --pod x",
+            "skyd/a --rank 1",
+            "skyd/",
+        ] {
+            assert!(read(line).is_err(), "{line}");
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Optio
                 read += 1;
                 let text = String::from_utf8_lossy(&bytes);
                 for line in last(&text, options.tail) {
-                    output::line(&options.line(replica, line))?;
+                    output::line(&options.line(&replica.label(), line))?;
                 }
             }
             Err(error) => missing.push((file, error)),

@@ -1,4 +1,4 @@
-//! Which pod is which rank, and why there is none. Pure.
+//! Which pod is which rank of a job, or whose of a deployment, and why there is none. Pure.
 
 use std::str::FromStr as _;
 
@@ -9,7 +9,7 @@ use sky_core::marks;
 use sky_core::naming::share_object;
 use sky_core::ranks::Ranks;
 use sky_crds::SkyJob;
-use sky_crds::status::Share;
+use sky_crds::status::{ClusterCounts, Share};
 
 use crate::client::Connection;
 
@@ -27,14 +27,53 @@ pub(super) struct Replica {
     pub(super) index: usize,
 }
 
+impl Replica {
+    /// Whose a line is.
+    pub(super) fn label(&self) -> String {
+        format!("rank {} cluster {}", self.rank, self.cluster)
+    }
+}
+
+/// A replica whose log is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Of a job.
+    Rank(Replica),
+    /// Of a deployment: a pod of this name.
+    Pod {
+        /// Its name.
+        name: String,
+        /// Its cluster.
+        cluster: String,
+    },
+}
+
+impl Which {
+    /// Whose a line is.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Rank(replica) => replica.label(),
+            Self::Pod { name, cluster } => format!("pod {name} cluster {cluster}"),
+        }
+    }
+
+    /// Its pod among these.
+    pub(super) fn pod<'a>(&self, pods: &'a [Pod]) -> Option<&'a Pod> {
+        match self {
+            Self::Rank(replica) => pod(replica, pods),
+            Self::Pod { name, .. } => pods.iter().find(|pod| pod.name_any() == *name),
+        }
+    }
+}
+
 /// Where one replica's log comes from.
 pub(super) struct Source {
-    pub(super) replica: Replica,
+    pub(super) which: Which,
     pub(super) connection: Connection,
     pub(super) namespace: String,
     pub(super) uid: String,
     pub(super) pod: Option<Pod>,
-    /// What the job's status says of replicas on this cluster.
+    /// What the status says of replicas on this cluster.
     pub(super) told: Option<String>,
 }
 
@@ -108,14 +147,9 @@ pub(super) fn is_over(job: &SkyJob) -> bool {
     })
 }
 
-/// What the status says of a job's replicas on one cluster.
-pub(super) fn cluster_reason(job: &SkyJob, cluster: &str) -> Option<String> {
-    let counts = job
-        .status
-        .as_ref()?
-        .clusters
-        .iter()
-        .find(|counts| counts.cluster == cluster)?;
+/// What the counts of a status say of the replicas on one cluster.
+pub(super) fn cluster_reason(clusters: &[ClusterCounts], cluster: &str) -> Option<String> {
+    let counts = clusters.iter().find(|counts| counts.cluster == cluster)?;
     match (&counts.reason, &counts.message) {
         (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
         (Some(one), None) | (None, Some(one)) => Some(one.clone()),

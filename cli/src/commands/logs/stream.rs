@@ -9,7 +9,7 @@ use sky_core::marks;
 use tokio::time::sleep;
 
 use super::POLL;
-use super::select::{self, Replica, Source};
+use super::select::Source;
 use crate::errors::{At, explain};
 use crate::output;
 
@@ -23,9 +23,9 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn line(&self, replica: &Replica, line: &str) -> String {
+    pub(super) fn line(&self, label: &str, line: &str) -> String {
         if self.prefix {
-            format!("[rank {} cluster {}] {line}", replica.rank, replica.cluster)
+            format!("[{label}] {line}")
         } else {
             line.to_owned()
         }
@@ -96,15 +96,14 @@ pub(super) async fn follow(sources: Vec<Source>, options: &Options) -> anyhow::R
 
 fn show(source: &Source, options: &Options, line: Result<String, String>) -> anyhow::Result<()> {
     match line {
-        Ok(line) => output::line(&options.line(&source.replica, &line))?,
+        Ok(line) => output::line(&options.line(&source.which.label(), &line))?,
         Err(reason) => output::note(&told(source, &reason)),
     }
     Ok(())
 }
 
 fn told(source: &Source, reason: &str) -> String {
-    let Replica { rank, cluster, .. } = &source.replica;
-    format!("rank {rank} on cluster {cluster}: {reason}")
+    format!("{}: {reason}", source.which.label())
 }
 
 type Lines = BoxStream<'static, Result<String, String>>;
@@ -152,9 +151,9 @@ async fn started(source: &Source, options: &Options) -> Result<Lines, String> {
         let pods = api
             .list(&params)
             .await
-            .at(&source.connection, "list the job's pods");
+            .at(&source.connection, "list the workload's pods");
         let pods = pods.map_err(|error| format!("{error:#}"))?;
-        pod = select::pod(&source.replica, &pods.items).cloned();
+        pod = source.which.pod(&pods.items).cloned();
     }
 }
 
