@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE", default_value = OPERATOR_NAMESPACE)]
     operator_namespace: String,
     /// Longest wait for the SkyCluster to go
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
 }
 

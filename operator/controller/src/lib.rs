@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod configuration;
 pub mod controllers;
 pub mod deployment;
+mod event;
 pub mod fleet;
 pub mod health;
 pub mod host;

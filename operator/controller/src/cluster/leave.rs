@@ -13,7 +13,7 @@ use sky_crds::status::PlacementStatus;
 use sky_crds::{SkyCluster, names};
 use sky_member::Withdraw;
 
-use super::{ClusterError, Context, Memory, connect, status};
+use super::{ClusterError, Context, Memory, connect, namespaces, status};
 use crate::fleet::{Contact, View};
 use crate::host;
 
@@ -69,7 +69,16 @@ pub(super) async fn leave(
         tracing::warn!(cluster = name, "abandoned; what may still run there: {left}");
     }
     if abandoned || !may_hold {
-        return let_go(context, cluster, name, memory).await;
+        let waiting = match silent {
+            false if !abandoned => namespaces::depart(context, cluster, name, memory).await,
+            _ => BTreeSet::new(),
+        };
+        if waiting.is_empty() {
+            return let_go(context, cluster, name, memory).await;
+        }
+        let words = format!("the namespaces made there are being removed: {}", some(&waiting));
+        status::write_leaving(context, cluster, name, linked.as_ref(), &words, memory).await?;
+        return Ok(Action::requeue(LOOK_AGAIN));
     }
     if let Some(member) = context.fleet.member(name).filter(|_| !silent) {
         for key in &remaining.over {

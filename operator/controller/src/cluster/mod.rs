@@ -5,10 +5,11 @@
 mod connect;
 mod credential;
 mod leave;
+mod namespaces;
 mod slurm;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ struct Memory {
     written: Option<Instant>,
     /// Last renewal of the credential, successful or not.
     renewed: Option<Instant>,
+    /// Namespaces that stay there when it goes: others have put something into them.
+    kept: BTreeSet<String>,
     /// Whether jobs were told that it is lost.
     told_lost: bool,
 }

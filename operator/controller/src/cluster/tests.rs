@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use serde_json::{Value, json};
+use sky_core::namespace::{Namespace, Wanted};
 use sky_core::ranks::Ranks;
 use sky_core::resources::Resources;
 use sky_core::share::{Container, Program, Retry, Share, ShareKey, Stamp};
@@ -308,4 +309,36 @@ async fn a_dead_cluster_is_let_go_only_when_it_is_abandoned() {
     scene.look().await;
     assert!(scene.host.find("SkyCluster", "c").is_none());
     assert!(scene.fleet.member("c").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_was_made_there_goes_before_the_cluster_and_one_in_use_stays_and_is_named() {
+    for in_use in [false, true] {
+        let scene = scene("kubernetes", Vec::new());
+        let fake = seat(&scene, &[]).await;
+        let shop = Namespace {
+            name: "shop".into(),
+            origin: "o".into(),
+            wanted: Wanted::Needed,
+        };
+        fake.ensure(Desired::Namespace(Box::new(shop)))
+            .await
+            .expect("a namespace");
+        if in_use {
+            fake.edit_namespace("shop", |_, contents| contents.extend(["configmaps".to_owned()]));
+        }
+        scene.delete();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        scene.look().await;
+        let (_, message) = scene.condition("Ready");
+        assert_eq!(message, "the namespaces made there are being removed: shop");
+        scene.look().await;
+        assert!(scene.host.find("SkyCluster", "c").is_none(), "{in_use}");
+        assert_eq!(fake.has_namespace("shop"), in_use);
+        let told = scene.host.events();
+        let named = told
+            .iter()
+            .any(|line| line.contains("namespace shop stays on c: holds configmaps"));
+        assert_eq!(named, in_use, "{told:?}");
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Recorder;
 use kube::{Client, ResourceExt};
 use sky_convert::job;
 use sky_core::job::{Facts, Finalizer, Plan, ask, plan};
@@ -83,11 +83,7 @@ impl Context {
         origin: String,
         defaults: LiveDefaults,
     ) -> Self {
-        let reporter = Reporter {
-            controller: "skymanager.io/sky-operator".into(),
-            instance: None,
-        };
-        let events = Recorder::new(client.clone(), reporter);
+        let events = crate::event::recorder(client.clone());
         Self {
             client,
             fleet,
