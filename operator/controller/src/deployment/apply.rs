@@ -39,11 +39,19 @@ enum Done {
     Gone,
 }
 
-/// Carries out all steps, each on its own member. Answers when to try again what did not succeed. What cannot be parsed
-/// creates and changes nothing.
+/// What shares are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'d> {
+    /// The deployment; `None`: its spec cannot be parsed, and nothing is created or changed.
+    pub(super) present: Option<&'d Deployment>,
+    /// The same with the template that its replicas still have, while a changed one waits.
+    pub(super) before: Option<&'d Deployment>,
+}
+
+/// Carries out all steps, each on its own member. Answers when to try again what did not succeed.
 pub(super) async fn steps(
     context: &Context,
-    deployment: Option<&Deployment>,
+    wanted: Wanted<'_>,
     steps: &[Step],
     memory: &mut Memory,
 ) -> Option<Duration> {
@@ -51,7 +59,7 @@ pub(super) async fn steps(
     forget_seen(steps, memory);
     let due: Vec<&Step> = steps.iter().filter(|step| is_due(step, memory, now)).collect();
     for step in &due {
-        if let (Step::Ensure { share, seen: 0, .. }, Some(deployment)) = (step, deployment) {
+        if let (Step::Ensure { share, seen: 0, .. }, Some(deployment)) = (step, wanted.present) {
             let object = key(&deployment.workload, share);
             memory
                 .unseen
@@ -62,10 +70,15 @@ pub(super) async fn steps(
         let result = match step {
             Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key).await),
             Step::Ensure {
-                share, only_scale, ..
-            } => match deployment {
-                Some(deployment) => Some(ensure(context, deployment, share, *only_scale).await),
-                None => None,
+                share,
+                only_scale,
+                as_before,
+                ..
+            } => match (wanted.present, wanted.before) {
+                (Some(_), None) if *as_before => Some(Err(not_kept())),
+                (Some(_), Some(before)) if *as_before => Some(ensure(context, before, share, false).await),
+                (Some(present), _) => Some(ensure(context, present, share, *only_scale).await),
+                (None, _) => None,
             },
         };
         result.map(|result| Outcome { step, result })
@@ -131,6 +144,12 @@ async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Result<Do
     })
 }
 
+fn not_kept() -> MemberError {
+    let words = "spec.paused is true, and the template that the other replicas have is not among the revisions any more; \
+                 resume the rollout";
+    MemberError::new(Class::Throttled, words)
+}
+
 fn unseated(cluster: &str) -> MemberError {
     MemberError::new(Class::Unreachable, format!("{cluster} is not connected"))
 }
@@ -141,7 +160,11 @@ fn mark(step: &Step) -> String {
             share,
             only_scale,
             seen,
-        } => format!("ensure {} {} {only_scale} {seen}", share.id, share.replicas),
+            as_before,
+        } => format!(
+            "ensure {} {} {only_scale} {seen} {as_before}",
+            share.id, share.replicas
+        ),
         Step::Withdraw { cluster, key } => format!("withdraw {cluster} {}", key.object),
     }
 }

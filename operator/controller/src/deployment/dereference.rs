@@ -41,6 +41,10 @@ pub(super) fn members(
             reach.insert(cluster.clone(), contact);
         }
     }
+    memory.look(&shares, clock::now().as_second());
+    memory.forget(&facts.placement, &shares);
+    let pending_since = memory.pending.iter();
+    let pending_since = pending_since.map(|(share, (_, _, since))| (share.clone(), *since));
     let back_since = reach.keys().filter_map(|cluster| {
         let since = context.fleet.read(cluster, View::back_since).flatten()?;
         let ago = i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX);
@@ -49,6 +53,7 @@ pub(super) fn members(
     let back_since = back_since.collect();
     let mut members = Members {
         back_since,
+        pending_since: pending_since.collect(),
         reach,
         shares,
         unseen: memory.unseen.values().cloned().collect(),

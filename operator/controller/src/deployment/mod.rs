@@ -5,6 +5,7 @@
 
 mod apply;
 mod dereference;
+mod event;
 mod memory;
 mod revisions;
 mod write;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
 use kube::{Client, ResourceExt};
 use sky_convert::deployment;
 use sky_core::deployment::{Plan, ask, plan};
@@ -29,6 +31,7 @@ use crate::fleet::Fleet;
 use crate::requeue::{LOOK_AGAIN, jittered, seconds_until};
 use crate::rules::Rules;
 use crate::scheduler::Board;
+use apply::Wanted;
 use memory::{Memories, Memory};
 use write::Written;
 
@@ -74,6 +77,7 @@ pub struct Context {
     origin: String,
     defaults: LiveDefaults,
     memories: Memories,
+    events: Recorder,
     writes: Semaphore,
     started: Instant,
 }
@@ -90,6 +94,7 @@ impl Context {
         defaults: LiveDefaults,
     ) -> Self {
         Self {
+            events: crate::event::recorder(client.clone()),
             client,
             fleet,
             board,
@@ -188,9 +193,14 @@ async fn settle(
                 .board
                 .settle(uid, facts.placement.revision.saturating_add(1));
         }
-        let retry = apply::steps(context, parsed.as_ref().ok(), &planned.steps, memory).await;
+        let before = revisions::before(context, &object, &planned.steps, &members).await;
+        let wanted = Wanted {
+            present: parsed.as_ref().ok(),
+            before: before.as_ref().ok().and_then(Option::as_ref),
+        };
+        let retry = apply::steps(context, wanted, &planned.steps, memory).await;
         let written = written?;
-        revised?;
+        revised.and(before.map(drop))?;
         match written {
             Written::Now(written) => object = *written,
             Written::Stale => return again(Duration::from_secs(1)),

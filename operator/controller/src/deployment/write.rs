@@ -10,7 +10,7 @@ use sky_core::pace::{self, Urgency};
 use sky_crds::{SkyDeployment, names};
 
 use super::memory::Memory;
-use super::{Context, DeploymentError};
+use super::{Context, DeploymentError, event};
 use crate::host;
 
 /// What became of a status.
@@ -88,6 +88,9 @@ pub(super) async fn status(
     drop(place);
     match answer {
         Ok(written) => {
+            if let Some(wanted) = &wanted {
+                event::tell(context, deployment, known.as_ref(), wanted).await;
+            }
             memory.times.written = Some(millis);
             memory.wanted = None;
             memory.wrote(deployment, &written);

@@ -69,6 +69,8 @@ pub struct Members {
     pub applied: BTreeMap<String, i64>,
     /// Clusters that were silent, and since when they are not any more.
     pub back_since: BTreeMap<String, Seconds>,
+    /// Since when as many replicas of a share as now wait to start, by share id.
+    pub pending_since: BTreeMap<String, Seconds>,
 }
 
 impl Members {

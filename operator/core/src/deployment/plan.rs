@@ -4,7 +4,7 @@
 //! A placement is recorded before anything is done for it: where it changes, the steps wait for the next look.
 
 use super::facts::{Facts, Members};
-use super::rollout::turns;
+use super::rollout::{Stage, stage, turns};
 use super::settle::{Settled, settle};
 use super::status::{Status, status};
 use crate::Seconds;
@@ -44,6 +44,8 @@ pub enum Step {
         only_scale: bool,
         /// Generation of its object that this is an answer to; 0 when it is not there.
         seen: i64,
+        /// Of the template that the other replicas still have, for the changed one waits.
+        as_before: bool,
     },
     /// Remove an object.
     Withdraw {
@@ -181,6 +183,8 @@ fn grown(placement: &Placement, missing: i64, answer: &Decision, now: Seconds) -
 /// Creates the shares that are not there, and makes the others as wanted, each on a member that answers.
 fn ensures(facts: &Facts, members: &Members) -> Vec<Step> {
     let turns = turns(facts, members);
+    let outdated = |share: &PlacedShare| stage(facts, members, share) == Some(Stage::Outdated);
+    let held_up = facts.paused && facts.placement.shares.iter().any(outdated);
     let shares = facts
         .placement
         .shares
@@ -191,6 +195,7 @@ fn ensures(facts: &Facts, members: &Members) -> Vec<Step> {
             share: share.clone(),
             only_scale,
             seen,
+            as_before: held_up && seen == 0,
         };
         let Some(seen) = members.observed(share) else {
             return Some(ensure(false, 0));

@@ -5,6 +5,7 @@
 //! placement at once, and whatever members still have of it is withdrawn, also when a silent one comes back.
 
 use super::facts::{Facts, Members};
+use super::rollout::{Stage, stage};
 use super::shrink::shrink;
 use crate::Seconds;
 use crate::eviction::{self, CoolDown, Eviction, OnLost, reason};
@@ -43,6 +44,7 @@ pub(super) fn settle(facts: &Facts, members: &Members, now: Seconds) -> Settled 
         match leaves(facts, members, &share, now) {
             Some(why) => evict(&mut settled, &share, why, now),
             None => {
+                let share = split(facts, members, share, now, &mut settled);
                 let late = late_at(facts, members, &share).filter(|at| *at > now);
                 settled.wake = settled.wake.into_iter().chain(late).min();
                 settled.placement.shares.push(share);
@@ -110,6 +112,53 @@ fn late_at(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Seco
     let back = members.back_since.get(&share.cluster).copied();
     let since = share.bound?.max(back.unwrap_or(Seconds::MIN));
     Some(since.saturating_add(facts.pending_timeout))
+}
+
+/// `share` without the replicas that have waited too long beside others that run: these stay, those move.
+fn split(
+    facts: &Facts,
+    members: &Members,
+    share: PlacedShare,
+    now: Seconds,
+    settled: &mut Settled,
+) -> PlacedShare {
+    let Some((waiting, at)) = waiting(facts, members, &share) else {
+        return share;
+    };
+    if now < at {
+        settled.wake = settled.wake.into_iter().chain([at]).min();
+        return share;
+    }
+    let seen = members.observed(&share).and_then(|seen| seen.trouble.as_ref());
+    let words = seen.map_or_else(String::new, |of| format!(": {}: {}", of.reason, of.message));
+    let message = format!(
+        "{waiting} of {} replicas did not start within {} s{words}",
+        share.replicas, facts.pending_timeout
+    );
+    let moved = PlacedShare {
+        replicas: waiting,
+        ..share.clone()
+    };
+    evict(settled, &moved, trouble(reason::PENDING_TIMEOUT, message), now);
+    PlacedShare {
+        replicas: share.replicas - waiting,
+        ..share
+    }
+}
+
+/// How many replicas of `share` wait to start while others of it run, and when that will have been for too long. In the
+/// middle of a rollout old ones run and new ones start: that is the rollout's own affair.
+fn waiting(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<(i64, Seconds)> {
+    let seen = members.observed(share)?;
+    let rollout = members.rollout(share)?;
+    let since = members.pending_since.get(&share.id)?;
+    let waiting = share.replicas.min(seen.replicas) - seen.counts.running;
+    let counts = facts.pending_timeout > 0 && facts.refused.is_none() && members.is_synced(&share.cluster);
+    let settled =
+        rollout.existing == rollout.updated && stage(facts, members, share) != Some(Stage::Outdated);
+    let some = waiting > 0 && seen.counts.running > 0;
+    let at = since.saturating_add(facts.pending_timeout);
+    (counts && settled && some).then_some((waiting, at))
 }
 
 fn evict(settled: &mut Settled, share: &PlacedShare, why: Trouble, now: Seconds) {

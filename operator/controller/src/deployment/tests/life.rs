@@ -179,3 +179,50 @@ async fn a_deletion_withdraws_everywhere_and_then_lets_go() {
         assert!(stage.member(member).shares_of("web").is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_paused_a_cluster_that_is_new_gets_the_template_that_the_others_have() {
+    let mut stage = Stage::new(&[("a", 3000), ("b", 1000), ("c", 0)]).await;
+    stage.deploy("web", replicas(4));
+    stage.run(1).await;
+    serve(&stage, &["a", "b"]);
+    stage.run(5).await;
+    let hash = |stage: &Stage, member: &str| stage.member(member).shares_of("web")[0].stamp.spec_hash.clone();
+    let before = hash(&stage, "a");
+    stage.edit("web", |web| {
+        web["spec"]["paused"] = json!(true);
+        web["spec"]["image"] = json!("nginx:2");
+        web["spec"]["replicas"] = json!(6);
+    });
+    stage.member("c").add_node(sky_member::fake::node("c-1", 3000));
+    stage.run(10).await;
+    assert_eq!(stage.status("web")["summary"], "a:3,b:1,c:2");
+    assert_eq!(hash(&stage, "c"), before);
+    serve(&stage, &["c"]);
+    stage.edit("web", |web| web["spec"]["paused"] = json!(false));
+    for _ in 0..4 {
+        stage.run(5).await;
+        serve(&stage, &["a", "b", "c"]);
+    }
+    assert!(
+        ["a", "b", "c"]
+            .iter()
+            .all(|member| hash(&stage, member) != before)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_is_told_once_and_a_life_without_it_has_no_events() {
+    let mut stage = serving().await;
+    assert!(stage.host.events().is_empty());
+    stage.member("b").fall_silent();
+    stage.run(400).await;
+    stage.fleet().stir_workloads("b");
+    stage.run(60).await;
+    let told = stage.host.events();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("Evicted") && told[0].contains("ClusterLost"),
+        "{told:?}"
+    );
+}

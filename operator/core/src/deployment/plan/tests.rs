@@ -102,10 +102,14 @@ fn members(facts: &Facts, states: &[(&str, i64)]) -> Members {
 fn steps(plan: &Plan) -> Vec<String> {
     let each = plan.steps.iter().map(|step| match step {
         Step::Ensure {
-            share, only_scale, ..
+            share,
+            only_scale,
+            as_before,
+            ..
         } => {
             let verb = if *only_scale { "scale" } else { "apply" };
-            format!("{verb} {} {}", share.cluster, share.replicas)
+            let before = if *as_before { " as before" } else { "" };
+            format!("{verb} {} {}{before}", share.cluster, share.replicas)
         }
         Step::Withdraw { cluster, .. } => format!("withdraw {cluster}"),
     });
@@ -211,4 +215,43 @@ fn a_lost_record_is_written_again_and_nothing_is_withdrawn() {
     let members = members(&known, &[("new", 2), ("new", 1)]);
     let plan = check(&facts("", 3), &members, &[]);
     assert_eq!(plan.status.expect("a status").placement.summary(), "a:2,b:1");
+}
+
+#[test]
+fn while_paused_a_new_share_is_of_the_template_that_the_others_have() {
+    let mut facts = facts("a 2, b 1", 3);
+    facts.paused = true;
+    let mut members = members(&facts, &[("old", 2), ("new", 1)]);
+    members.shares.pop();
+    check(&facts, &members, &["apply b 1 as before"]);
+    facts.paused = false;
+    check(&facts, &members, &["apply a 2", "apply b 1"]);
+    // Nothing waits: there is only one template.
+    facts.paused = true;
+    members.shares[0].1.stamp.spec_hash = "new".into();
+    check(&facts, &members, &["apply b 1"]);
+}
+
+#[test]
+fn replicas_that_wait_too_long_beside_others_that_run_move_and_these_stay() {
+    let mut facts = facts("a 3, b 1", 4);
+    facts.pending_timeout = 600;
+    let mut members = members(&facts, &[("new", 1), ("new", 1)]);
+    members.pending_since.insert("1-0".into(), 500);
+    let plan = check(&facts, &members, &[]);
+    assert_eq!(plan.wake, Some(1100));
+    members.pending_since.insert("1-0".into(), 400);
+    let plan = check(&facts, &members, &[]);
+    let status = plan.status.expect("a status");
+    assert_eq!(status.placement.summary(), "a:1,b:1");
+    let moved = &status.evictions[0];
+    assert_eq!((moved.replicas, moved.reason.as_str()), (2, "PendingTimeout"));
+    assert_eq!(
+        status.cool_downs[0].cluster, "a",
+        "they are not tried there again at once"
+    );
+    // In a rollout, and where none runs, other rules decide.
+    members.shares[0].1.rollout.as_mut().expect("a rollout").existing = 4;
+    let plan = check(&facts, &members, &[]);
+    assert_eq!(plan.status.expect("a status").placement.summary(), "a:3,b:1");
 }
