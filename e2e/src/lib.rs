@@ -10,6 +10,7 @@ pub mod image;
 pub mod kubeconfig;
 pub mod lab;
 pub mod machine;
+pub mod metrics_api;
 pub mod network;
 pub mod operator;
 pub mod packages;

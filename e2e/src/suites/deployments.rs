@@ -1,7 +1,8 @@
 //! Suite `deployments`: SkyDeployments on real containers, served, scaled, rolled over, meddled with, and moved.
-//! Cases: `life` (created, scaled, deleted), `rollout` (a changed template), `meddling` (what others do on members),
+//! Cases: `life` (created, scaled, deleted), `autoscaling` (by an autoscaler of the host), `rollout` (a changed template), `meddling` (what others do on members),
 //! `loss` (a member that falls silent).
 
+mod autoscaling;
 mod life;
 mod loss;
 mod meddling;
@@ -28,6 +29,7 @@ pub const SUITE: Suite = Suite {
         case!(life::what_does_not_fit_waits_and_the_rest_serves),
         case!(meddling::what_others_change_is_put_back_what_is_theirs_is_left_and_then_it_is_quiet),
         case!(meddling::an_autoscaler_of_the_member_is_reported_and_not_fought),
+        case!(autoscaling::an_autoscaler_of_the_host_scales_it_by_its_minimum_and_by_an_external_metric),
         case!(rollout::a_bad_image_stops_at_the_first_member_and_the_next_one_goes_round),
         case!(loss::the_replicas_of_a_lost_member_move_and_what_it_kept_goes_when_it_returns),
     ],
