@@ -15,7 +15,7 @@ use sky_crds::{FilterPolicy, SkyCluster, SkyDeployment, SkyJob, SkyNamespace, na
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::{cluster, deployment, job, namespace, policy};
+use crate::{cluster, deployment, job, metrics, namespace, policy};
 
 fn calls<K: 'static>(called: UnboundedReceiver<K>) -> impl Stream<Item = K> {
     futures::stream::unfold(called, |mut called| async move {
@@ -37,7 +37,11 @@ pub fn jobs(
     Controller::new(api, watcher::Config::default())
         .reconcile_on(called)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(job::reconcile, job::retry, Arc::new(context))
+        .run(
+            |object, context| metrics::reconciled("skyjob", job::reconcile(object, context)),
+            job::retry,
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
 }
 
@@ -54,7 +58,11 @@ pub fn deployments(
     Controller::new(api, watcher::Config::default())
         .reconcile_on(called)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(deployment::reconcile, deployment::retry, Arc::new(context))
+        .run(
+            |object, context| metrics::reconciled("skydeployment", deployment::reconcile(object, context)),
+            deployment::retry,
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
 }
 
@@ -76,7 +84,11 @@ pub fn clusters(
         .with_config(Config::default().concurrency(16))
         .reconcile_on(calls(called))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(cluster::reconcile, cluster::retry, Arc::new(context))
+        .run(
+            |object, context| metrics::reconciled("skycluster", cluster::reconcile(object, context)),
+            cluster::retry,
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
 }
 
@@ -91,7 +103,11 @@ pub fn namespaces(
         .with_config(Config::default().concurrency(16))
         .reconcile_on(calls(called))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(namespace::reconcile, namespace::retry, Arc::new(context))
+        .run(
+            |object, context| metrics::reconciled("skynamespace", namespace::reconcile(object, context)),
+            namespace::retry,
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
 }
 
@@ -116,6 +132,10 @@ pub fn policies(
         .watches(every, watcher::Config::default(), all)
         .with_config(Config::default().concurrency(4))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(policy::reconcile, policy::retry, Arc::new(context))
+        .run(
+            |object, context| metrics::reconciled("filterpolicy", policy::reconcile(object, context)),
+            policy::retry,
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sky_operator::leader::{self, Lost};
 use sky_operator::settings::Settings;
+use sky_operator::startup::{self, Unfit};
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Lost>() => ExitCode::from(leader::LOST),
+        Err(error) if error.is::<Unfit>() => ExitCode::from(startup::UNFIT),
         Err(_) => ExitCode::FAILURE,
     }
 }

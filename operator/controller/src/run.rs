@@ -4,17 +4,17 @@
 //! like what is gone.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future;
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, ResourceExt};
 use sky_core::plugin::Enabled;
 use sky_core::plugins;
-use sky_crds::{SkyCluster, SkyJob, names};
+use sky_crds::SkyCluster;
 use sky_member::gate::Gate;
 use sky_member::kubernetes::Kubernetes;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -25,9 +25,10 @@ use tokio_util::task::TaskTracker;
 use crate::calls::{Called, Calls};
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::Fleet;
-use crate::health::{self, Readiness};
+use crate::health::{self, Pulse, Readiness};
 use crate::host::Caller;
 use crate::leader::{Candidate, Lost, Terms};
+use crate::metrics::scrape::Scrape;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
 use crate::settings::Settings;
@@ -35,7 +36,8 @@ use crate::stirs::Stirs;
 use crate::stores::{Concerned, Stores};
 use crate::workloads::Workloads;
 use crate::{
-    cluster, configuration, controllers, deployment, host, job, leftovers, namespace, origin, policy, stirs,
+    cluster, configuration, controllers, deployment, host, job, leftovers, metrics, namespace, origin,
+    policy, startup, stirs,
 };
 
 /// The longest that what is under way may take when the operator stops.
@@ -68,6 +70,8 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
     let (caller, lease) = host::connect(&settings, &identity, &gate)
         .await
         .context("failed to connect to the host")?;
+    metrics::install().context("failed to make the metrics")?;
+    let questions = lease.clone();
     let election =
         terms.map(|terms| Candidate::new(lease, &settings.namespace, identity, terms, gate.clone()));
     let (stop, ready) = (CancellationToken::new(), Readiness::default());
@@ -78,11 +82,13 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
         election: TaskTracker::new(),
         at_rest: CancellationToken::new(),
     };
-    let health = health::serve(settings.health_addr, ready.clone(), stop.clone());
     let (parts, called, stirs) = Parts::new(caller, settings.clone(), configured, stop.clone());
+    let (pulse, scrape) = (Pulse::new(), parts.scrape());
+    spawn(&ending.tasks, &stop, pulse.clone().beat(stop.clone()));
+    let health = health::serve(settings.health_addr, ready.clone(), pulse, scrape, stop.clone());
     spawn(&ending.tasks, &stop, follower.run(stop.clone()));
     let working = async {
-        check_crds(&parts.caller.client).await?;
+        startup::check(&questions, &settings).await?;
         parts.start(&ending, election, called, stirs, ready).await
     };
     let outcome = tokio::select! {
@@ -160,19 +166,6 @@ async fn terminated() -> std::io::Result<()> {
     }
 }
 
-/// A host without the CRDs is said at once, not after a minute of failing watches.
-async fn check_crds(client: &Client) -> anyhow::Result<()> {
-    let api: Api<SkyJob> = Api::all(client.clone());
-    match api.list(&kube::api::ListParams::default().limit(1)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => anyhow::bail!(
-            "the host has no {} kinds: run `kubectl apply -f crds/manifests` against it first",
-            names::GROUP
-        ),
-        Err(error) => Err(error).context("failed to list SkyJobs on the host"),
-    }
-}
-
 /// Everything that is running.
 struct Parts {
     caller: Caller,
@@ -184,6 +177,8 @@ struct Parts {
     calls: Calls,
     /// The host as one more place where namespaces are.
     host: Arc<Fleet>,
+    /// What rounds read, from when there are any.
+    sources: Arc<OnceLock<Arc<Sources>>>,
 }
 
 impl Parts {
@@ -207,12 +202,23 @@ impl Parts {
             board: Arc::new(Board::default()),
             calls,
             host,
+            sources: Arc::default(),
         };
         let stirs = Stirs {
             members: stirs,
             host: host_stirs,
         };
         (parts, called, stirs)
+    }
+
+    /// What is read for the metrics.
+    fn scrape(&self) -> Scrape {
+        Scrape {
+            board: self.board.clone(),
+            fleet: self.fleet.clone(),
+            gate: self.caller.gate.clone(),
+            sources: self.sources.clone(),
+        }
     }
 
     /// Starts everything. The host's objects are known before anything acts on them, and members are listened to before
@@ -347,13 +353,14 @@ impl Parts {
         let defaults = LiveDefaults::new(self.configured.clone(), self.settings.default_image.clone());
         let followed = reconfigure(self.configured.clone(), self.board.clone(), stop.clone());
         spawn(tasks, stop, followed);
-        let sources = Sources::new(
+        let sources = Arc::new(Sources::new(
             jobs.clone(),
             deployments.clone(),
             rules.clone(),
             fleet.clone(),
             defaults.clone(),
-        );
+        ));
+        let sources = self.sources.get_or_init(|| sources).clone();
         let calls = self.calls.clone();
         let listened = stirs::forward(
             stirs.members,

@@ -11,7 +11,7 @@ use sky_crds::{SkyDeployment, names};
 
 use super::memory::Memory;
 use super::{Context, DeploymentError, event};
-use crate::host;
+use crate::{host, metrics};
 
 /// What became of a status.
 pub(super) enum Written {
@@ -90,6 +90,8 @@ pub(super) async fn status(
         Ok(written) => {
             if let Some(wanted) = &wanted {
                 event::tell(context, deployment, known.as_ref(), wanted).await;
+                let stored = known.as_ref().map(|known| known.evictions.as_slice());
+                metrics::evicted(stored.unwrap_or_default(), &wanted.evictions);
             }
             memory.times.written = Some(millis);
             memory.wanted = None;

@@ -3,6 +3,7 @@
 //!
 //! A listener has a token and is awaited; a slow or dead member holds up nobody but its own.
 
+mod measured;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use measured::Measured;
 pub use view::{Contact, View};
 
 /// What happened on a member that others must look at.
@@ -97,6 +99,7 @@ impl Fleet {
     /// until the new one speaks.
     pub fn seat(self: &Arc<Self>, member: Arc<dyn Member>) {
         let name = member.name().to_owned();
+        let member: Arc<dyn Member> = Arc::new(Measured(member));
         let stop = self.stop.child_token();
         let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
         seats.0 += 1;

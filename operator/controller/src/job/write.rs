@@ -11,7 +11,7 @@ use sky_crds::{SkyJob, names};
 
 use super::memory::Memory;
 use super::{Context, JobError, event};
-use crate::host;
+use crate::{host, metrics};
 
 /// What became of a status.
 pub(super) enum Written {
@@ -103,6 +103,8 @@ pub(super) async fn status(
     drop(place);
     match answer {
         Ok(written) => {
+            let stored = known.as_ref().map(|known| known.evictions.as_slice());
+            metrics::evicted(stored.unwrap_or_default(), &wanted.evictions);
             event::tell(context, job, known.as_ref(), wanted).await;
             memory.times.written = Some(millis);
             memory.wanted = None;

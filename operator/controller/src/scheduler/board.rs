@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use sky_core::decision::{Decision, Outcome};
 use sky_core::plugin::{Enabled, Refusal};
@@ -12,6 +13,7 @@ use sky_core::workload::{Workload, WorkloadRef};
 use tokio::sync::Notify;
 
 use super::round::Sources;
+use crate::metrics;
 
 /// A workload that waits, and the last answer to it.
 #[derive(Clone, Debug)]
@@ -133,6 +135,21 @@ impl Board {
         }
     }
 
+    /// What waits, and the last answers.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.waiting.values().cloned().collect()
+    }
+
+    /// Replicas by cluster for which room is kept: bound, or about to be, and on no node yet.
+    #[must_use]
+    pub fn promised(&self, sources: &Sources) -> BTreeMap<String, i64> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.drop_bound(&mut slots.assumed);
+        sources.promised(&slots.assumed)
+    }
+
     /// One round: decides everything that waits, in order. Answers the workloads whose answer changed.
     pub(super) fn decide(&self, sources: &Sources) -> Vec<WorkloadRef> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +171,9 @@ impl Board {
         let mut refused = Refused::default();
         for (uid, workload) in order {
             let decision = refused.find(&workload).unwrap_or_else(|| {
+                let begun = Instant::now();
                 let decision = Arc::new(scheduler.decide(&workload, &snapshot));
+                metrics::attempted(&decision.outcome, begun.elapsed());
                 refused.keep(&workload, &decision);
                 decision
             });

@@ -29,7 +29,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(10);
 ///
 /// The first round waits until every member has spoken or turned out to be silent: a job whose record was lost may
 /// have its shares there.
-pub async fn run(board: Arc<Board>, sources: Sources, answered: Calls, stop: CancellationToken) {
+pub async fn run(board: Arc<Board>, sources: Arc<Sources>, answered: Calls, stop: CancellationToken) {
     let spoken = tokio::time::timeout(FIRST_ROUND, sources.spoken());
     tokio::select! {
         _ = spoken => {}

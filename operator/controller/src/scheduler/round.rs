@@ -138,6 +138,15 @@ impl Sources {
         assumed.retain(|(uid, revision), _| shown.get(uid).copied().unwrap_or(0) <= *revision);
     }
 
+    /// Replicas for which room is promised, by cluster.
+    pub(super) fn promised(&self, assumed: &Assumed) -> BTreeMap<String, i64> {
+        let promises = self.promises(&self.bound(), assumed, &self.rules.read());
+        let counted = promises
+            .into_iter()
+            .map(|(cluster, all)| (cluster, all.iter().map(|(_, count)| count).sum()));
+        counted.collect()
+    }
+
     /// Room promised on each cluster, in the order of uids.
     fn promises(
         &self,

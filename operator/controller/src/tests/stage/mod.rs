@@ -459,6 +459,7 @@ impl Stage {
         };
         let (seen_to, looks_at, owned, mut parts) = SeenTo::start(&self.host, &self.namespaces, known, &stop);
         let sources = Sources::new(jobs, deployments, rules.clone(), fleet.clone(), defaults.clone());
+        let sources = Arc::new(sources);
         let (calls, called) = Calls::new();
         let looks = calls.clone();
         let (context, deployment_context) = self.contexts(&fleet, &board, &rules, &defaults);
