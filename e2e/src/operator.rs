@@ -55,8 +55,8 @@ pub fn second(lab: &Lab) -> Result<Daemon> {
 }
 
 /// Seconds of a replica's lease, of the time in which it must renew it, and between two tries: short, so that a suite
-/// need not wait long.
-pub const TERMS: [u64; 3] = [4, 3, 1];
+/// need not wait long, and long enough for a machine that is busy with a whole lab.
+pub const TERMS: [u64; 3] = [12, 9, 1];
 
 /// Starts an operator that leads only while it holds the lease. Its name begins its identity, which is the lease's
 /// holder and in the user agent of its calls.
@@ -78,16 +78,28 @@ pub fn replica(lab: &Lab, replica: Replica) -> Result<Daemon> {
     Ok(daemon)
 }
 
+/// Starts an operator as a user who may do nothing on the host.
+pub fn powerless(lab: &Lab) -> Result<Daemon> {
+    let path = lab.dir().join("powerless.kubeconfig");
+    lab.host()?.write_user(&path, "sky-powerless")?;
+    let daemon = Daemon::new(lab.dir(), HOST, "sky-powerless");
+    let flags = [format!("--kubeconfig={}", path.display())];
+    launch(&daemon, lab, 0, &flags)?;
+    Ok(daemon)
+}
+
 /// Starts an operator that answers for its health on this port; on any when it is 0.
 fn launch(daemon: &Daemon, lab: &Lab, health: u16, flags: &[String]) -> Result<()> {
     let mut command = vec![
         lab.dir().join("bin").join(NAME).display().to_string(),
-        format!("--kubeconfig={}", kubeconfig(lab).display()),
         format!("--namespace={NAMESPACE}"),
         format!("--health-addr=127.0.0.1:{health}"),
         format!("--default-image={}", image::NAMES[0]),
         "--namespace-grace-seconds=20".to_owned(),
     ];
+    if !flags.iter().any(|flag| flag.starts_with("--kubeconfig=")) {
+        command.push(format!("--kubeconfig={}", kubeconfig(lab).display()));
+    }
     command.extend_from_slice(flags);
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let env = [("RUST_LOG", level), ("RUST_BACKTRACE", "1".to_owned())];

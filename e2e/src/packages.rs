@@ -120,6 +120,20 @@ pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
     in_libraries(LIBRARY).with_context(|| format!("installed, but not found: {LIBRARY}"))
 }
 
+/// promtool, of Debian's package prometheus; installed when it is missing.
+pub async fn promtool(reporter: &Reporter) -> Result<PathBuf> {
+    if let Some(program) = machine::find("promtool") {
+        return Ok(program);
+    }
+    if !installs() {
+        bail!("missing: promtool; {}", remedy(&["prometheus"]));
+    }
+    let step = reporter.step("installing prometheus");
+    install_or_update(&["prometheus"]).await?;
+    step.done();
+    machine::find("promtool").context("installed, but not found: promtool")
+}
+
 /// A file below Debian's place for libraries, which has the machine's architecture in it.
 fn in_libraries(file: &str) -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib")
