@@ -5,6 +5,7 @@
 
 pub mod accelerator;
 pub mod cluster;
+pub mod config;
 pub mod decision;
 pub mod deployment;
 pub mod eviction;

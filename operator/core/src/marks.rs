@@ -32,3 +32,7 @@ pub const APPLIED: &str = "skymanager.io/applied";
 /// Annotation on a namespace that we created: since when nothing of ours needs it, in seconds since 1970. Whoever puts
 /// something into it takes this off first, which makes a deletion that is on its way fail.
 pub const IDLE_SINCE: &str = "skymanager.io/idle-since";
+
+/// Annotation on the copy of a ConfigMap or Secret: uid of the host's object that it is a copy of. With the label of the
+/// origin it makes the copy ours; any other object of the name is foreign.
+pub const COPY_OF: &str = "skymanager.io/copy-of";

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sky_core::Seconds;
+use sky_core::config::Config;
 use sky_core::namespace::Namespace;
 use sky_core::observation::MemberEvent;
 use sky_core::share::{Share, ShareKey, Stamp};
@@ -93,6 +94,11 @@ pub enum Desired {
     /// `Conflict` when it is another host's or not ours to change, or holds something of anybody's and was to go;
     /// `Throttled` when it is being terminated, was changed meanwhile, or is still being looked through.
     Namespace(Box<Namespace>),
+    /// A ConfigMap or Secret that shares use. Managers without them say Present.
+    ///
+    /// `Conflict` when something of the name is there that is not ours; `Throttled` when it was changed meanwhile;
+    /// `Unauthorized` when the member does not let us.
+    Config(Box<Config>),
 }
 
 /// A number of replicas.
@@ -115,6 +121,8 @@ pub enum Ensured {
     Present,
     /// It was changed, or begins to go.
     Updated,
+    /// It is not there, and was only asked for.
+    Absent,
     /// A SkyDeployment's share is as wanted, whatever was there; the generation of its object now.
     AsWanted(i64),
 }

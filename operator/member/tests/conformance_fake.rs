@@ -1,9 +1,11 @@
 //! The conformance suite on the fake: what tests of the operator rely on holds for it as for real members.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
+use sky_core::config::{ConfigName, Content};
 use sky_core::labels::Labels;
 use sky_core::share::{Program, Share, ShareKey};
 use sky_member::Member;
@@ -76,6 +78,30 @@ impl Subject for Subjected {
             contents.insert("1 secrets".to_owned());
         });
         Ok(())
+    }
+
+    async fn put_config(&self, namespace: &str, name: &ConfigName) -> Verdict {
+        let theirs = Content {
+            texts: [("theirs".to_owned(), "stays".to_owned())].into(),
+            ..Content::default()
+        };
+        self.fake.plant_config(namespace, name, theirs);
+        Ok(())
+    }
+
+    async fn config(
+        &self,
+        namespace: &str,
+        name: &ConfigName,
+    ) -> Result<Option<BTreeMap<String, String>>, Failure> {
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        Ok(self.fake.config(namespace, name).map(|content| {
+            let bytes = content
+                .bytes
+                .iter()
+                .map(|(key, bytes)| (key.clone(), text(bytes)));
+            bytes.chain(content.texts.clone()).collect()
+        }))
     }
 
     async fn delete(&self, key: &ShareKey) -> Verdict {

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, Request, Response};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
+use sky_core::config::{ConfigKind, ConfigName};
 use sky_core::labels::Labels;
 use sky_core::marks;
 use sky_core::share::{Program, Share, ShareKey};
@@ -165,6 +167,51 @@ impl Subject for Real {
             serde_json::from_value(json!({"metadata": {"name": "theirs"}})).expect("a Secret");
         let created = secrets.create(&PostParams::default(), &secret).await;
         created.map(drop).map_err(failure)
+    }
+
+    async fn put_config(&self, namespace: &str, name: &ConfigName) -> Verdict {
+        self.label_namespace(namespace, "theirs", "stays").await?;
+        let metadata = json!({"name": name.name});
+        let texts = json!({"theirs": "stays"});
+        let created = match name.kind {
+            ConfigKind::ConfigMap => {
+                let map = serde_json::from_value(json!({"metadata": metadata, "data": texts}));
+                let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+                let map = map.expect("a ConfigMap");
+                maps.create(&PostParams::default(), &map).await.map(drop)
+            }
+            ConfigKind::Secret => {
+                let secret = serde_json::from_value(json!({"metadata": metadata, "stringData": texts}));
+                let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+                let secret = secret.expect("a Secret");
+                secrets.create(&PostParams::default(), &secret).await.map(drop)
+            }
+        };
+        created.map_err(failure)
+    }
+
+    async fn config(
+        &self,
+        namespace: &str,
+        name: &ConfigName,
+    ) -> Result<Option<BTreeMap<String, String>>, Failure> {
+        match name.kind {
+            ConfigKind::ConfigMap => {
+                let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+                let found = maps.get_opt(&name.name).await.map_err(failure)?;
+                Ok(found.map(|map| map.data.unwrap_or_default()))
+            }
+            ConfigKind::Secret => {
+                let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+                let found = secrets.get_opt(&name.name).await.map_err(failure)?;
+                let text = |bytes: ByteString| String::from_utf8_lossy(&bytes.0).into_owned();
+                let texts = |secret: Secret| {
+                    let each = secret.data.unwrap_or_default().into_iter();
+                    each.map(|(key, bytes)| (key, text(bytes))).collect()
+                };
+                Ok(found.map(texts))
+            }
+        }
     }
 
     async fn delete(&self, key: &ShareKey) -> Verdict {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use sky_core::config::ConfigName;
 use sky_core::labels::Labels;
 use sky_core::resources::Resources;
 use sky_core::share::{Container, Entry, Program, Share, ShareKey, SlurmOptions};
@@ -166,6 +167,7 @@ impl Subject for Real {
         Description {
             namespaces: false,
             deployments: false,
+            configs: false,
             confirms: true,
             asks: Resources::new(1000, 50 << 20),
             script: "sleep 40",
@@ -239,6 +241,14 @@ impl Subject for Real {
     }
 
     async fn put_secret(&self, _: &str) -> Verdict {
+        Err(no_namespaces())
+    }
+
+    async fn put_config(&self, _: &str, _: &ConfigName) -> Verdict {
+        Err(no_namespaces())
+    }
+
+    async fn config(&self, _: &str, _: &ConfigName) -> Result<Option<BTreeMap<String, String>>, Failure> {
         Err(no_namespaces())
     }
 

@@ -132,7 +132,7 @@ async fn ensure(
     .await?;
     Ok(match member.ensure(desired).await? {
         Ensured::AsWanted(generation) => Done::AsWanted(generation),
-        Ensured::Created | Ensured::Present | Ensured::Updated => Done::AsWanted(0),
+        Ensured::Created | Ensured::Present | Ensured::Updated | Ensured::Absent => Done::AsWanted(0),
     })
 }
 

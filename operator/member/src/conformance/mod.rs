@@ -2,6 +2,7 @@
 //!
 //! A case knows the trait `Member` only; how the other side is prepared and looked at is the subject's.
 
+mod configs;
 mod confirm;
 mod deploy;
 mod dispatch;
@@ -9,6 +10,7 @@ mod listen;
 mod namespaces;
 mod withdraw;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use sky_core::config::ConfigName;
 use sky_core::labels::Labels;
 use sky_core::naming;
 use sky_core::observation::MemberEvent;
@@ -51,6 +54,8 @@ pub struct Description {
     pub namespaces: bool,
     /// It runs SkyDeployments.
     pub deployments: bool,
+    /// It has ConfigMaps and Secrets.
+    pub configs: bool,
     /// It holds objects back until their instance is recorded.
     pub confirms: bool,
     /// What a replica asks for so that it is accepted, and waits until `Subject::start`.
@@ -65,6 +70,7 @@ impl Default for Description {
         Self {
             namespaces: true,
             deployments: true,
+            configs: true,
             confirms: false,
             asks: Resources::new(1_000_000, 1 << 20),
             script: "true",
@@ -109,6 +115,16 @@ pub trait Subject: Send + Sync {
 
     /// Puts a Secret into the namespace, as somebody else would.
     async fn put_secret(&self, namespace: &str) -> Verdict;
+
+    /// Puts a ConfigMap or Secret there, as somebody else would; its namespace too.
+    async fn put_config(&self, namespace: &str, name: &ConfigName) -> Verdict;
+
+    /// What a ConfigMap or Secret there holds, as texts by key; `None`: it is not there.
+    async fn config(
+        &self,
+        namespace: &str,
+        name: &ConfigName,
+    ) -> Result<Option<BTreeMap<String, String>>, Failure>;
 
     /// Deletes the share, as somebody else would.
     async fn delete(&self, key: &ShareKey) -> Verdict;
@@ -205,6 +221,13 @@ cases![
     namespaces::an_empty_namespace_is_marked_and_removed if namespaces,
     namespaces::what_others_put_into_a_namespace_keeps_it if namespaces,
     namespaces::whoever_needs_a_marked_namespace_makes_its_removal_fail if namespaces,
+    configs::a_config_is_copied_with_its_namespace_and_kept_in_step if configs,
+    configs::an_immutable_config_is_made_anew_when_it_changes if configs,
+    configs::a_foreign_config_is_a_conflict_and_stays if configs,
+    configs::a_copy_of_another_host_is_a_conflict if configs,
+    configs::a_config_that_is_not_there_is_absent if configs,
+    configs::a_copy_goes_with_the_last_share_that_uses_it if configs,
+    configs::a_copy_that_is_released_goes_unless_it_is_used if configs,
     confirm::a_share_is_held_until_its_instance_is_named if confirms,
     confirm::another_instance_than_the_one_there_is_not_released if confirms,
     confirm::a_share_that_is_suspended_waits_for_no_confirmation if confirms,

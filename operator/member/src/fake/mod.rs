@@ -2,6 +2,7 @@
 //!
 //! It passes the same conformance suite as real members, so that what is shown with it holds for them.
 
+mod configs;
 mod deployments;
 mod held;
 mod namespaces;
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use sky_core::Seconds;
 use sky_core::cluster::Node;
+use sky_core::config::{ConfigName, Content};
 use sky_core::labels::Labels;
 use sky_core::namespace::SeenNamespace;
 use sky_core::observation::{MemberEvent, Observation, Started, Trouble};
@@ -35,8 +37,10 @@ use state::State;
 pub enum Call {
     /// `probe`.
     Probe,
-    /// `ensure`.
+    /// `ensure`, of anything but ConfigMaps and Secrets.
     Ensure,
+    /// `ensure` of a ConfigMap or Secret.
+    Config,
     /// `withdraw`.
     Withdraw,
     /// `logs`.
@@ -243,6 +247,22 @@ impl Fake {
         self.state().namespaces.lingering = lingering;
     }
 
+    /// Somebody else puts a ConfigMap or Secret there, over what is there.
+    pub fn plant_config(&self, namespace: &str, name: &ConfigName, content: Content) {
+        self.state().configs.plant(namespace, name, content);
+    }
+
+    /// Somebody else removes a ConfigMap or Secret.
+    pub fn remove_config(&self, namespace: &str, name: &ConfigName) {
+        self.state().configs.remove(namespace, name);
+    }
+
+    /// What a ConfigMap or Secret holds, whoever's it is.
+    #[must_use]
+    pub fn config(&self, namespace: &str, name: &ConfigName) -> Option<Arc<Content>> {
+        self.state().configs.get(namespace, name)
+    }
+
     /// Keys of all shares here.
     #[must_use]
     pub fn keys(&self) -> Vec<ShareKey> {
@@ -390,13 +410,18 @@ impl Member for Fake {
     }
 
     async fn ensure(&self, desired: Desired) -> Result<Ensured, MemberError> {
-        self.call(Call::Ensure, |state| match desired {
+        let call = match &desired {
+            Desired::Config(_) => Call::Config,
+            _ => Call::Ensure,
+        };
+        self.call(call, |state| match desired {
             Desired::Share(share) => match share.key.kind {
                 Kind::SkyJob => state.ensure(*share),
                 Kind::SkyDeployment => state.deploy(*share),
             },
             Desired::Replicas(scale) => state.scale(&scale),
             Desired::Namespace(namespace) => state.ensure_namespace(&namespace),
+            Desired::Config(config) => state.ensure_config(&config),
         })
         .await
     }

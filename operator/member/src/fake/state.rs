@@ -10,6 +10,7 @@ use sky_core::observation::{End, Item, ItemKey, MemberEvent, Observation, Starte
 use sky_core::share::{Patch, Program, Share, ShareKey};
 use sky_core::{Seconds, share};
 
+use super::configs::Configs;
 use super::held::{self, Held, Replica};
 use super::namespaces::Namespaces;
 use crate::{Class, Ensured, MemberError, Tombstone, Withdraw, Withdrawn};
@@ -19,6 +20,7 @@ use crate::{Class, Ensured, MemberError, Tombstone, Withdraw, Withdrawn};
 pub(super) struct State {
     pub(super) nodes: Vec<Node>,
     pub(super) namespaces: Namespaces,
+    pub(super) configs: Configs,
     /// The host that namespaces are told to.
     pub(super) origin: String,
     pub(super) foreign: BTreeSet<ShareKey>,
@@ -354,6 +356,7 @@ impl State {
     /// Removes a share, whoever wants it.
     pub(super) fn remove(&mut self, key: &ShareKey) {
         if self.held.remove(key).is_some() {
+            self.configs.collect(key);
             self.tell(key);
         }
     }

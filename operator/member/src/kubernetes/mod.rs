@@ -2,9 +2,11 @@
 //!
 //! `kubeconfig` vets the credential, `object` writes the Job, `dispatch` sends it, `withdraw` takes it away, `deployment`
 //! writes and sends Deployments, `watch` listens, `cache` keeps what it hears, `past` remembers what is gone, `observe`
-//! reads a share out of it. `namespace` makes and removes namespaces, `contents` says whether one is empty.
+//! reads a share out of it. `namespace` makes and removes namespaces, `contents` says whether one is empty. `config` copies
+//! ConfigMaps and Secrets.
 
 mod cache;
+mod config;
 mod contents;
 mod deployment;
 mod dispatch;
@@ -117,6 +119,7 @@ impl Member for Kubernetes {
                 },
                 Desired::Replicas(scale) => deployment::scale(&self.client, &scale).await,
                 Desired::Namespace(wanted) => namespace::ensure(&self.client, &wanted).await,
+                Desired::Config(wanted) => config::ensure(&self.client, &wanted).await,
             }
         })
         .await

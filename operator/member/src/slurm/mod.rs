@@ -191,7 +191,7 @@ impl Member for Slurm {
                     Err(MemberError::new(Class::Rejected, words))
                 }
                 // Slurm has none, and needs none.
-                Desired::Namespace(_) => Ok(Ensured::Present),
+                Desired::Namespace(_) | Desired::Config(_) => Ok(Ensured::Present),
             }
         })
         .await
