@@ -1,5 +1,6 @@
 //! The commands and their common flags. Each command's arguments and behaviour are in its own file.
 
+pub mod allow_config;
 pub mod apply;
 pub mod convert;
 pub mod create;
@@ -53,6 +54,7 @@ pub enum Command {
     Why(why::Args),
     Simulate(simulate::Args),
     Snapshot(snapshot::Args),
+    AllowConfig(allow_config::Args),
     Apply(apply::Args),
     Convert(convert::Args),
 }
@@ -76,6 +78,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Why(args) => why::run(global, args).await,
         Command::Simulate(args) => simulate::run(global, args).await,
         Command::Snapshot(args) => snapshot::run(global, args).await,
+        Command::AllowConfig(args) => allow_config::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
         Command::Convert(args) => convert::run(&args),
     }
@@ -125,6 +128,8 @@ mod tests {
             "sky rollout restart skyd/web",
             "sky rollout pause skyd/web -n shop",
             "sky rollout resume skyd/web",
+            "sky allow-config shop",
+            "sky allow-config shop --remove --operator-namespace ops --service-account o",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -154,6 +159,7 @@ mod tests {
             "sky scale skyd/web --replicas -1",
             "sky scale skyd/web --replicas many",
             "sky rollout",
+            "sky allow-config",
             "sky rollout undo",
             "sky rollout undo skyd/web --to-revision 0",
         ] {

@@ -11,6 +11,7 @@ pub mod controllers;
 pub mod deployment;
 mod event;
 pub mod fleet;
+pub mod follow;
 pub mod health;
 pub mod host;
 pub mod job;

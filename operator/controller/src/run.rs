@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::calls::{Called, Calls};
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::Fleet;
+use crate::follow::Follow;
 use crate::health::{self, Pulse, Readiness};
 use crate::host::Caller;
 use crate::leader::{Candidate, Lost, Terms};
@@ -406,11 +407,18 @@ impl Parts {
         origin: &str,
     ) {
         let (client, stop) = (&self.caller.client, &self.stop);
+        let follow = Arc::new(Follow::new(
+            client.clone(),
+            self.settings.namespace.clone(),
+            origin.to_owned(),
+            self.fleet.clone(),
+        ));
         let context = deployment::Context::new(
             client.clone(),
             self.fleet.clone(),
             self.board.clone(),
             rules.clone(),
+            follow.clone(),
             origin.to_owned(),
             defaults.clone(),
         );
@@ -424,6 +432,7 @@ impl Parts {
             self.fleet.clone(),
             self.board.clone(),
             rules.clone(),
+            follow,
             origin.to_owned(),
             defaults.clone(),
         );

@@ -37,6 +37,8 @@ pub struct Deployment {
     pub program: Program,
     /// Changes of its pod template by cluster.
     pub overrides: Rules,
+    /// ConfigMaps and Secrets that its template names follow it to members.
+    pub follow_config: bool,
     /// Seconds in which a share must start its first replica; 0: any time.
     pub pending_timeout: i64,
     /// Seconds without progress after which a rollout is stuck.
@@ -80,6 +82,7 @@ pub fn parse(api: &SkyDeployment, defaults: &Defaults) -> Result<Deployment, Ref
         workload,
         program,
         overrides,
+        follow_config: workload::follows_config(&spec.workload),
         pending_timeout: spec
             .workload
             .pending_timeout_seconds

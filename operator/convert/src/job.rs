@@ -33,6 +33,8 @@ pub struct Job {
     pub program: Program,
     /// Changes of its pod template by cluster.
     pub overrides: Rules,
+    /// ConfigMaps and Secrets that its template names follow it to members.
+    pub follow_config: bool,
     /// What happens when a replica fails.
     pub retry: Retry,
     /// Seconds in which a share must start its first replica; 0: any time.
@@ -77,6 +79,7 @@ pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
         workload,
         program,
         overrides,
+        follow_config: workload::follows_config(&spec.workload),
         pending_timeout: spec
             .workload
             .pending_timeout_seconds

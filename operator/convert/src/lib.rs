@@ -4,6 +4,7 @@
 
 pub mod accelerator;
 pub mod cluster;
+pub mod config;
 pub mod configuration;
 pub mod deployment;
 pub mod eviction;

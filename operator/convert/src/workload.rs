@@ -41,7 +41,6 @@ pub(crate) fn invalid(message: String) -> Refused {
 /// Fields whose behaviour is not there yet are refused, never ignored.
 pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<(), Refused> {
     let fields = [
-        ("followConfig: true", workload.follow_config == Some(true)),
         ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
         (
             "slurm.directives.exclusive",
@@ -64,6 +63,11 @@ pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<
         reason: "NotSupported".into(),
         message,
     })
+}
+
+/// Whether ConfigMaps and Secrets that the template names follow the workload.
+pub(crate) fn follows_config(workload: &WorkloadSpec) -> bool {
+    workload.follow_config.unwrap_or(true)
 }
 
 /// The workload of this kind and spec, of one replica. The kinds fill in how many there are.

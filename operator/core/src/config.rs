@@ -18,6 +18,30 @@ const OF_EVERY_NAMESPACE: &str = "kube-root-ca.crt";
 /// The longest name of an object.
 const LONGEST_NAME: usize = 253;
 
+/// Reason codes of what a workload waits for.
+pub mod reason {
+    /// The operator may not read it on the host.
+    pub const FORBIDDEN: &str = "ConfigForbidden";
+    /// It is neither on the host nor on the member.
+    pub const MISSING: &str = "ConfigMissing";
+    /// It is never copied.
+    pub const NOT_COPIED: &str = "ConfigNotCopied";
+    /// The member refuses the copy.
+    pub const REJECTED: &str = "ConfigRejected";
+
+    /// Whether it takes a user to mend it: a share that waits for that is not late, and would wait elsewhere too.
+    #[must_use]
+    pub fn is_for_a_user(reason: &str) -> bool {
+        [FORBIDDEN, MISSING, NOT_COPIED, REJECTED].contains(&reason)
+    }
+
+    /// Whether the workload is stuck until then. What is missing may be on its way, applied together with the workload.
+    #[must_use]
+    pub fn stalls(reason: &str) -> bool {
+        is_for_a_user(reason) && reason != MISSING
+    }
+}
+
 /// ConfigMap or Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigKind {

@@ -36,7 +36,9 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What dispatch, observation and logs need, and nothing else: no Secrets, no commands in pods. Namespaces are labelled,
+/// What dispatch, observation and logs need, and nothing else: no commands in pods. ConfigMaps and Secrets are copied
+/// there: they are read, changed and deleted by name, and cannot be listed or watched. RBAC cannot bound that to copies of
+/// ours, nor creation to any name: the operator does. Namespaces are labelled,
 /// and deleted when they are ours and empty; that they are is told by a ResourceQuota that counts, so that no right to
 /// read what others keep there is needed. RBAC cannot bound deletion to namespaces of ours: the operator does.
 fn rules() -> Value {
@@ -52,7 +54,7 @@ fn rules() -> Value {
          "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
         {"apiGroups": [""], "resources": ["resourcequotas"], "resourceNames": ["sky-contents"],
          "verbs": ["get", "create", "patch"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kube-root-ca.crt"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "create", "update", "delete"]},
         {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["default"], "verbs": ["get"]},
     ])
 }

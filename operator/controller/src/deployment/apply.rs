@@ -8,8 +8,6 @@ use futures::future::join_all;
 use sky_convert::accelerator::accelerator;
 use sky_convert::deployment::{Deployment, key, share, stamp};
 use sky_core::deployment::Step;
-use sky_core::job::SentBack;
-use sky_core::observation::Trouble;
 use sky_core::placement::PlacedShare;
 use sky_core::share::ShareKey;
 use sky_member::{Class, Desired, Ensured, MemberError, Scale, Withdraw, Withdrawn};
@@ -17,16 +15,21 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::memory::Memory;
+use crate::clock;
 use crate::fleet::View;
+use crate::follow::{BLOCKED, Ledger, Setback};
 use crate::namespace::claim;
 
 /// A step whose effect is not seen after this long is taken again.
 const UNSEEN: Duration = Duration::from_secs(30);
 
+/// The soonest that the deployment is looked at again.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// What one step came to.
 struct Outcome<'s> {
     step: &'s Step,
-    result: Result<Done, MemberError>,
+    result: Result<Done, Setback>,
 }
 
 /// What a member did.
@@ -66,28 +69,36 @@ pub(super) async fn steps(
                 .insert(share.id.clone(), (share.cluster.clone(), object));
         }
     }
+    let ledger = &memory.ledger;
     let outcomes = join_all(due.into_iter().map(|step| async move {
         let result = match step {
-            Step::Withdraw { cluster, key } => Some(withdraw(context, cluster, key).await),
+            Step::Withdraw { cluster, key } => {
+                Some(withdraw(context, cluster, key).await.map_err(Setback::from))
+            }
             Step::Ensure {
                 share,
                 only_scale,
                 as_before,
                 ..
             } => match (wanted.present, wanted.before) {
-                (Some(_), None) if *as_before => Some(Err(not_kept())),
-                (Some(_), Some(before)) if *as_before => Some(ensure(context, before, share, false).await),
-                (Some(present), _) => Some(ensure(context, present, share, *only_scale).await),
+                (Some(_), None) if *as_before => Some(Err(not_kept().into())),
+                (Some(_), Some(before)) if *as_before => {
+                    Some(ensure(context, before, share, false, ledger).await)
+                }
+                (Some(present), _) => Some(ensure(context, present, share, *only_scale, ledger).await),
                 (None, _) => None,
             },
         };
         result.map(|result| Outcome { step, result })
     }))
     .await;
+    let before = memory.sent_back.len();
     for outcome in outcomes.into_iter().flatten() {
         remember(outcome, memory, now);
     }
-    next_try(memory, now)
+    // What is planned and said next depends on it: at once.
+    let news = memory.sent_back.len() > before;
+    next_try(memory, now).map(|wait| if news { AT_ONCE } else { wait })
 }
 
 async fn ensure(
@@ -95,7 +106,8 @@ async fn ensure(
     deployment: &Deployment,
     placed: &PlacedShare,
     only_scale: bool,
-) -> Result<Done, MemberError> {
+    ledger: &Ledger,
+) -> Result<Done, Setback> {
     let member = context
         .fleet
         .member(&placed.cluster)
@@ -118,7 +130,7 @@ async fn ensure(
             share.accelerator = accelerator(&needs, &nodes.unwrap_or_default());
             if share.accelerator.is_none() {
                 let words = "no node there has the accelerators any more";
-                return Err(MemberError::new(Class::Throttled, words));
+                return Err(MemberError::new(Class::Throttled, words).into());
             }
         }
         Desired::Share(Box::new(share))
@@ -130,6 +142,16 @@ async fn ensure(
         &context.origin,
     )
     .await?;
+    if let Desired::Share(share) = &desired
+        && deployment.follow_config
+    {
+        let found = |view: &View| view.share(&share.key).map(|seen| seen.instance.clone());
+        let instance = context.fleet.read(&placed.cluster, found).flatten();
+        context
+            .follow
+            .supply(&*member, share, instance.as_deref(), ledger)
+            .await?;
+    }
     Ok(match member.ensure(desired).await? {
         Ensured::AsWanted(generation) => Done::AsWanted(generation),
         Ensured::Created | Ensured::Present | Ensured::Updated | Ensured::Absent => Done::AsWanted(0),
@@ -200,10 +222,13 @@ fn is_due(step: &Step, memory: &Memory, now: Instant) -> bool {
 
 fn remember(Outcome { step, result }: Outcome<'_>, memory: &mut Memory, now: Instant) {
     let mark = mark(step);
-    let error = match (result, step) {
+    let setback = match (result, step) {
         (Ok(Done::AsWanted(generation)), Step::Ensure { share, .. }) => {
             memory.applied.insert(share.id.clone(), generation);
-            memory.sent_back.remove(&share.id);
+            let before = memory.sent_back.remove(&share.id);
+            if before.is_some_and(|(why, _)| why.waits_for_a_user()) {
+                memory.waited.insert(share.id.clone(), clock::now().as_second());
+            }
             memory.under_way.insert(mark, now + UNSEEN);
             return;
         }
@@ -216,33 +241,28 @@ fn remember(Outcome { step, result }: Outcome<'_>, memory: &mut Memory, now: Ins
             memory.under_way.insert(mark, now + UNSEEN);
             return;
         }
-        (Err(error), _) => error,
+        (Err(setback), _) => setback,
     };
-    tracing::info!(step = %mark, class = error.class.as_str(), message = %error.message, "a member did not take a step");
+    tracing::info!(step = %mark, "a member did not take a step: {setback}");
     // What is refused as it is, is tried again as long as its spec stays only because quotas and policies change.
-    let pause = Duration::from_secs(match error.class {
-        Class::Unreachable => 5,
-        Class::Throttled => 15,
-        Class::Unauthorized | Class::Conflict => 60,
-        Class::Rejected => 600,
-    });
+    let pause = match setback.class() {
+        None => BLOCKED,
+        Some(Class::Unreachable) => Duration::from_secs(5),
+        Some(Class::Throttled) => Duration::from_secs(15),
+        Some(Class::Unauthorized | Class::Conflict) => Duration::from_secs(60),
+        Some(Class::Rejected) => Duration::from_secs(600),
+    };
     match step {
         Step::Ensure { share, .. } => {
-            if error.class != Class::Unreachable {
+            if !setback.is_unknown() {
                 memory.unseen.remove(&share.id);
             }
-            let for_good = error.class == Class::Rejected;
-            let reason = if for_good {
-                "InvalidTemplate"
-            } else {
-                error.class.as_str()
-            };
-            let trouble = Trouble {
-                reason: reason.into(),
-                message: error.message,
-            };
-            let why = SentBack { for_good, trouble };
-            memory.sent_back.insert(share.id.clone(), (why, now + pause));
+            if setback.class().is_none() {
+                memory.waited.insert(share.id.clone(), clock::now().as_second());
+            }
+            memory
+                .sent_back
+                .insert(share.id.clone(), (setback.sent_back(), now + pause));
         }
         Step::Withdraw { .. } => drop(memory.under_way.insert(mark, now + pause)),
     }
@@ -252,5 +272,5 @@ fn next_try(memory: &Memory, now: Instant) -> Option<Duration> {
     let sent_back = memory.sent_back.values().map(|(_, until)| until);
     let soonest = memory.under_way.values().chain(sent_back).min()?;
     let wait = soonest.saturating_duration_since(now);
-    Some(wait.max(Duration::from_millis(500)))
+    Some(wait.max(AT_ONCE))
 }

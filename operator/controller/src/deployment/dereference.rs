@@ -63,6 +63,8 @@ pub(super) fn members(
             .map(|(share, (why, _))| (share.clone(), why.clone()))
             .collect(),
         applied: memory.applied.clone(),
+        notes: memory.ledger.notes(),
+        waited: memory.waited.clone(),
         ..Members::default()
     };
     if let Some(workload) = workload.filter(|_| !facts.deleting) {

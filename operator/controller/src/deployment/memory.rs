@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use kube::ResourceExt;
+use serde_json::Value;
 use sky_core::Seconds;
 use sky_core::deployment::Status;
 use sky_core::job::SentBack;
@@ -14,6 +15,8 @@ use sky_core::share::ShareKey;
 use sky_crds::SkyDeployment;
 use tokio::time::Instant;
 
+use crate::follow::Ledger;
+
 /// What is remembered of one SkyDeployment.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -23,6 +26,8 @@ pub(super) struct Memory {
     generation: i64,
     /// Hash of the template that is known to be the newest revision on the host.
     pub(super) revision: Option<String>,
+    /// Templates that revisions keep besides it, as they were when they were last listed.
+    pub(super) earlier: Vec<Value>,
     /// The status wanted at the last look.
     pub(super) wanted: Option<Status>,
     /// When it was written and changed.
@@ -35,6 +40,10 @@ pub(super) struct Memory {
     pub(super) unseen: BTreeMap<String, (String, ShareKey)>,
     /// Shares that a member would not take, and when to try again.
     pub(super) sent_back: BTreeMap<String, (SentBack, Instant)>,
+    /// Until when shares waited for what a user has to mend, by share id.
+    pub(super) waited: BTreeMap<String, Seconds>,
+    /// What was done about the ConfigMaps and Secrets that it names.
+    pub(super) ledger: Ledger,
     /// Steps under way on members, by what they are for: not repeated before their effect can be seen.
     pub(super) under_way: BTreeMap<String, Instant>,
 }

@@ -6,6 +6,7 @@
 mod apply;
 mod dereference;
 mod event;
+mod follow;
 mod memory;
 mod revisions;
 mod write;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::configuration::LiveDefaults;
 use crate::fleet::Fleet;
+use crate::follow::{Follow, RELEASE_AGAIN};
 use crate::requeue::{LOOK_AGAIN, jittered, seconds_until};
 use crate::rules::Rules;
 use crate::scheduler::Board;
@@ -74,6 +76,7 @@ pub struct Context {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     rules: Arc<Rules>,
+    follow: Arc<Follow>,
     origin: String,
     defaults: LiveDefaults,
     memories: Memories,
@@ -90,6 +93,7 @@ impl Context {
         fleet: Arc<Fleet>,
         board: Arc<Board>,
         rules: Arc<Rules>,
+        follow: Arc<Follow>,
         origin: String,
         defaults: LiveDefaults,
     ) -> Self {
@@ -99,6 +103,7 @@ impl Context {
             fleet,
             board,
             rules,
+            follow,
             origin,
             defaults,
             memories: Memories::default(),
@@ -169,6 +174,9 @@ async fn settle(
             },
             Finalizer::Remove => {
                 context.board.forget(uid);
+                if !follow::let_go(context, parsed.as_ref().ok(), &facts, memory).await {
+                    return again(RELEASE_AGAIN);
+                }
                 write::finalizer(context, &object, false, memory).await?;
                 return Ok(None);
             }
@@ -204,21 +212,22 @@ async fn settle(
         match written {
             Written::Now(written) => object = *written,
             Written::Stale => return again(Duration::from_secs(1)),
-            Written::Not(wait) => return again(next_look(&planned, wait, retry, now, uid)),
+            Written::Not(wait) => {
+                let parsed = parsed.as_ref().ok();
+                let kept = follow::keep(context, &object, parsed, &facts, &members, memory).await;
+                if !kept.news {
+                    let soonest = [wait, retry, kept.again].into_iter().flatten().min();
+                    return again(next_look(&planned, soonest, now, uid));
+                }
+            }
         }
     }
     again(Duration::from_secs(1))
 }
 
-fn next_look(
-    planned: &Plan,
-    wait: Option<Duration>,
-    retry: Option<Duration>,
-    now: jiff::Timestamp,
-    uid: &str,
-) -> Duration {
+fn next_look(planned: &Plan, soonest: Option<Duration>, now: jiff::Timestamp, uid: &str) -> Duration {
     let wake = planned.wake.map(|at| seconds_until(at, now));
-    let soonest = [wait, retry, wake].into_iter().flatten().min();
+    let soonest = [soonest, wake].into_iter().flatten().min();
     soonest.unwrap_or(LOOK_AGAIN).min(jittered(LOOK_AGAIN, uid))
 }
 

@@ -61,6 +61,11 @@ pub(super) async fn keep(
             }
         }
     }
+    memory.earlier = kept
+        .iter()
+        .filter(|one| one.revision.hash != present)
+        .map(|one| one.template.clone())
+        .collect();
     memory.revision = Some(present);
     Ok(())
 }

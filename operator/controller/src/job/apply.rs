@@ -10,7 +10,6 @@ use sky_convert::job::{Job, share};
 use sky_core::cluster::Cluster;
 use sky_core::job::{SentBack, Step};
 use sky_core::labels::Labels;
-use sky_core::observation::Trouble;
 use sky_core::share::{Share, ShareKey};
 use sky_member::{Class, Desired, Member, MemberError, Tombstone, Withdraw, Withdrawn};
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use super::Context;
 use super::memory::Memory;
 use crate::clock;
 use crate::fleet::View;
+use crate::follow::{BLOCKED, Ledger, Setback};
 use crate::namespace::claim;
 
 /// A step whose effect is not seen after this long is taken again.
@@ -33,7 +33,7 @@ struct Outcome {
     cluster: String,
     key: ShareKey,
     /// Whether its object is known to be gone.
-    result: Result<bool, MemberError>,
+    result: Result<bool, Setback>,
 }
 
 /// Carries out all steps, each on its own member. Answers when to try again what did not succeed.
@@ -60,6 +60,7 @@ pub(super) async fn steps(
             memory.released.insert(instance);
         }
     }
+    let ledger = &memory.ledger;
     let outcomes = join_all(due.into_iter().map(|step| async move {
         match step {
             Step::Withdraw { cluster, key } => withdraw(context, step, cluster, key, Withdraw::Remove).await,
@@ -89,7 +90,7 @@ pub(super) async fn steps(
                     known: *known,
                     ..share(job, placed, &labels, &context.origin)
                 };
-                ensure(context, job, step, standing, desired).await
+                ensure(context, job, step, standing, desired, ledger).await
             }
         }
     }))
@@ -119,6 +120,7 @@ async fn ensure(
     step: &Step,
     standing: Option<&Cluster>,
     mut desired: Share,
+    ledger: &Ledger,
 ) -> Outcome {
     let cluster = desired.cluster.clone();
     let asks = job.workload.needs.accelerator.is_some();
@@ -136,23 +138,15 @@ async fn ensure(
     }
     let (key, share) = (desired.key.clone(), desired.stamp.share.clone());
     let lacks_accelerator = asks && desired.accelerator.is_none();
+    // Without its labels nobody knows which overrides apply.
+    let unknown = standing.is_none() && !job.overrides.is_empty();
     let result = match context.fleet.member(&cluster) {
-        Some(_) if lacks_accelerator && !desired.known => Err(MemberError::new(
-            Class::Throttled,
-            "no node there has the accelerators any more".to_owned(),
-        )),
-        // Without its labels nobody knows which overrides apply.
-        Some(_) if standing.is_none() && !job.overrides.is_empty() && !desired.known => {
-            Err(unseated(&cluster))
+        Some(_) if lacks_accelerator && !desired.known => {
+            let words = "no node there has the accelerators any more";
+            Err(MemberError::new(Class::Throttled, words).into())
         }
-        Some(member) => match claim(&context.fleet, &*member, &key.namespace, &context.origin).await {
-            Ok(()) => member
-                .ensure(Desired::Share(Box::new(desired)))
-                .await
-                .map(|_| false),
-            Err(error) => Err(error),
-        },
-        None => Err(unseated(&cluster)),
+        Some(member) if !unknown || desired.known => send(context, job, &*member, desired, ledger).await,
+        Some(_) | None => Err(unseated(&cluster).into()),
     };
     Outcome {
         mark: mark(step),
@@ -163,10 +157,28 @@ async fn ensure(
     }
 }
 
+/// Sends a share, after what its pods need to start.
+async fn send(
+    context: &Context,
+    job: &Job,
+    member: &dyn Member,
+    desired: Share,
+    ledger: &Ledger,
+) -> Result<bool, Setback> {
+    claim(&context.fleet, member, &desired.key.namespace, &context.origin).await?;
+    if job.follow_config && !desired.known {
+        context.follow.supply(member, &desired, None, ledger).await?;
+    }
+    member.ensure(Desired::Share(Box::new(desired))).await?;
+    Ok(false)
+}
+
 async fn withdraw(context: &Context, step: &Step, cluster: &str, key: &ShareKey, how: Withdraw) -> Outcome {
     let result = match context.fleet.member(cluster) {
-        Some(member) => take_away(context, &*member, key, how).await,
-        None => Err(unseated(cluster)),
+        Some(member) => take_away(context, &*member, key, how)
+            .await
+            .map_err(Setback::from),
+        None => Err(unseated(cluster).into()),
     };
     Outcome {
         mark: mark(step),
@@ -247,14 +259,13 @@ fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {
         result,
     } in outcomes
     {
-        let unreachable = |error: &MemberError| error.class == Class::Unreachable;
         if let Some(share) = share.as_ref().filter(|share| !memory.seen.contains(*share))
-            && result.as_ref().err().is_none_or(unreachable)
+            && result.as_ref().err().is_none_or(Setback::is_unknown)
         {
             memory.unseen.insert(share.clone(), (cluster, key.clone()));
         }
-        let error = match result {
-            Err(error) => error,
+        let setback = match result {
+            Err(setback) => setback,
             Ok(gone) => {
                 let before = memory.unseen.len();
                 memory.unseen.retain(|_, (_, unseen)| !gone || *unseen != key);
@@ -266,32 +277,27 @@ fn remember(outcomes: Vec<Outcome>, memory: &mut Memory, now: Instant) {
                 };
                 memory.under_way.insert(mark, now + pause);
                 if let Some(share) = share {
-                    memory.sent_back.remove(&share);
+                    let before = memory.sent_back.remove(&share);
+                    if before.is_some_and(|(why, _)| why.waits_for_a_user()) {
+                        memory.waited.insert(share, clock::now().as_second());
+                    }
                 }
                 continue;
             }
         };
-        tracing::info!(step = %mark, class = error.class.as_str(), message = %error.message, "a member did not take a step");
-        let pause = match error.class {
-            Class::Unreachable => Duration::from_secs(5),
-            Class::Throttled => Duration::from_secs(15),
-            Class::Unauthorized | Class::Conflict | Class::Rejected => Duration::from_secs(60),
+        tracing::info!(step = %mark, "a member did not take a step: {setback}");
+        let pause = match setback.class() {
+            None => BLOCKED,
+            Some(Class::Unreachable) => Duration::from_secs(5),
+            Some(Class::Throttled) => Duration::from_secs(15),
+            Some(Class::Unauthorized | Class::Conflict | Class::Rejected) => Duration::from_secs(60),
         };
         match share {
             Some(share) => {
-                let for_good = error.class == Class::Rejected;
-                let reason = if for_good {
-                    "InvalidTemplate"
-                } else {
-                    error.class.as_str()
-                };
-                let trouble = Trouble {
-                    reason: reason.into(),
-                    message: error.message,
-                };
-                memory
-                    .sent_back
-                    .insert(share, (SentBack { for_good, trouble }, now + pause));
+                if setback.class().is_none() {
+                    memory.waited.insert(share.clone(), clock::now().as_second());
+                }
+                memory.sent_back.insert(share, (setback.sent_back(), now + pause));
             }
             None => {
                 memory.under_way.insert(mark, now + pause);

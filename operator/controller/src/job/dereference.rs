@@ -79,6 +79,8 @@ pub(super) fn members(
         unreleased: memory.unreleased.clone(),
         unseen: memory.unseen.values().cloned().collect(),
         sent_back,
+        notes: memory.ledger.notes(),
+        waited: memory.waited.clone(),
     }
 }
 

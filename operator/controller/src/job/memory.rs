@@ -5,11 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::ResourceExt;
+use sky_core::Seconds;
 use sky_core::job::{SentBack, Status};
 use sky_core::pace::Times;
 use sky_core::share::ShareKey;
 use sky_crds::SkyJob;
 use tokio::time::Instant;
+
+use crate::follow::Ledger;
 
 /// What is remembered of one SkyJob.
 #[derive(Debug)]
@@ -37,6 +40,10 @@ pub(super) struct Memory {
     pub(super) refused: Option<String>,
     /// Shares that a member would not take, and when to try again.
     pub(super) sent_back: BTreeMap<String, (SentBack, Instant)>,
+    /// Until when shares waited for what a user has to mend, by share id.
+    pub(super) waited: BTreeMap<String, Seconds>,
+    /// What was done about the ConfigMaps and Secrets that it names.
+    pub(super) ledger: Ledger,
     /// Steps under way on members, by what they are for: not repeated before their effect can be seen.
     pub(super) under_way: BTreeMap<String, Instant>,
 }
@@ -55,6 +62,8 @@ impl Default for Memory {
             unseen: BTreeMap::new(),
             refused: None,
             sent_back: BTreeMap::new(),
+            waited: BTreeMap::new(),
+            ledger: Ledger::default(),
             under_way: BTreeMap::new(),
         }
     }

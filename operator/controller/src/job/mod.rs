@@ -6,6 +6,7 @@
 mod apply;
 mod dereference;
 mod event;
+mod follow;
 mod memory;
 mod write;
 
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use crate::clock;
 use crate::configuration::LiveDefaults;
 use crate::fleet::Fleet;
+use crate::follow::{Follow, RELEASE_AGAIN};
 use crate::requeue::{LOOK_AGAIN, jittered, seconds_until};
 use crate::rules::Rules;
 use crate::scheduler::Board;
@@ -64,6 +66,7 @@ pub struct Context {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     rules: Arc<Rules>,
+    follow: Arc<Follow>,
     origin: String,
     defaults: LiveDefaults,
     memories: Memories,
@@ -80,6 +83,7 @@ impl Context {
         fleet: Arc<Fleet>,
         board: Arc<Board>,
         rules: Arc<Rules>,
+        follow: Arc<Follow>,
         origin: String,
         defaults: LiveDefaults,
     ) -> Self {
@@ -89,6 +93,7 @@ impl Context {
             fleet,
             board,
             rules,
+            follow,
             origin,
             defaults,
             memories: Memories::default(),
@@ -171,11 +176,8 @@ async fn settle(
             },
             Finalizer::Remove => {
                 context.board.forget(uid);
-                if write::finalizer(context, &job, false, memory).await?.is_some() {
-                    context.memories.let_go(uid, Instant::now());
-                }
-                memory.keep = false;
-                return Ok(Action::await_change());
+                let released = follow::let_go(context, parsed.as_ref().ok(), &facts, memory).await;
+                return let_go(context, &job, uid, released, memory).await;
             }
         }
         let binds = binds(&planned, &facts);
@@ -207,15 +209,40 @@ async fn settle(
                 return Ok(Action::await_change());
             }
             write::Written::Not(wait) => {
+                let parsed = parsed.as_ref().ok();
+                let kept = follow::keep(context, &job, parsed, &facts, &members, memory).await;
+                if kept.news {
+                    continue;
+                }
                 let wake = planned.wake.map(|at| seconds_until(at, now));
-                let soonest = [wait, retry, wake].into_iter().flatten().min();
-                return Ok(Action::requeue(
-                    soonest.unwrap_or(LOOK_AGAIN).min(jittered(LOOK_AGAIN, uid)),
-                ));
+                return Ok(next_look([wait, retry, wake, kept.again], uid));
             }
         }
     }
     Ok(Action::requeue(Duration::from_secs(1)))
+}
+
+fn next_look(waits: [Option<Duration>; 4], uid: &str) -> Action {
+    let soonest = waits.into_iter().flatten().min();
+    Action::requeue(soonest.unwrap_or(LOOK_AGAIN).min(jittered(LOOK_AGAIN, uid)))
+}
+
+/// Nothing of the job is left on members: its object may go, once the copies made for it are `released`.
+async fn let_go(
+    context: &Context,
+    job: &SkyJob,
+    uid: &str,
+    released: bool,
+    memory: &mut memory::Memory,
+) -> Result<Action, JobError> {
+    if !released {
+        return Ok(Action::requeue(RELEASE_AGAIN));
+    }
+    if write::finalizer(context, job, false, memory).await?.is_some() {
+        context.memories.let_go(uid, Instant::now());
+    }
+    memory.keep = false;
+    Ok(Action::await_change())
 }
 
 /// Whether the cache still shows the version from which a placement could not be written. Until it shows a newer one

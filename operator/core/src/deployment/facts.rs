@@ -71,6 +71,10 @@ pub struct Members {
     pub back_since: BTreeMap<String, Seconds>,
     /// Since when as many replicas of a share as now wait to start, by share id.
     pub pending_since: BTreeMap<String, Seconds>,
+    /// What is to be said of shares though they run, by share id.
+    pub notes: BTreeMap<String, Trouble>,
+    /// Until when shares waited for what only a user can mend, by share id: that is no lateness.
+    pub waited: BTreeMap<String, Seconds>,
 }
 
 impl Members {

@@ -105,12 +105,13 @@ fn late_at(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Seco
     let invalid = members
         .sent_back
         .get(&share.id)
-        .is_some_and(|refusal| refusal.for_good);
+        .is_some_and(|refusal| refusal.for_good || refusal.waits_for_a_user());
     if facts.pending_timeout <= 0 || share.seen || invalid || facts.refused.is_some() {
         return None;
     }
     let back = members.back_since.get(&share.cluster).copied();
-    let since = share.bound?.max(back.unwrap_or(Seconds::MIN));
+    let waited = members.waited.get(&share.id).copied();
+    let since = share.bound?.max(back.max(waited).unwrap_or(Seconds::MIN));
     Some(since.saturating_add(facts.pending_timeout))
 }
 

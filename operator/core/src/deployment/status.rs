@@ -4,6 +4,7 @@
 use super::facts::{Facts, Members};
 use super::rollout::{Stage, stage, stuck};
 use super::settle::Settled;
+use crate::config;
 use crate::decision::{Decision, Outcome};
 use crate::eviction::{CoolDown, Eviction};
 use crate::job::{Condition, Reach, diagnosis};
@@ -176,7 +177,10 @@ fn cluster(facts: &Facts, members: &Members, share: &PlacedShare) -> ClusterStat
     });
     let recorded = facts.recorded.get(&share.cluster).map(|recorded| recorded.counts);
     status.counts = counted.or(recorded).unwrap_or_default();
-    status.trouble = seen.and_then(|seen| seen.trouble.clone());
+    let note = members.notes.get(&share.id).filter(|_| seen.is_some());
+    status.trouble = seen
+        .and_then(|seen| seen.trouble.clone())
+        .or_else(|| note.cloned());
     match members.reach.get(&share.cluster) {
         Some(Reach::Synced) => {}
         Some(Reach::Silent { lost, message }) => {
@@ -212,7 +216,8 @@ fn stalled(facts: &Facts, members: &Members, answer: Option<&Decision>) -> Optio
     let mut shares = facts.placement.shares.iter();
     let sent_back = shares.find_map(|share| {
         let refusal = members.sent_back.get(&share.id)?;
-        let is_final = refusal.for_good || refusal.trouble.reason == "Conflict";
+        let reason = refusal.trouble.reason.as_str();
+        let is_final = refusal.for_good || reason == "Conflict" || config::reason::stalls(reason);
         is_final.then(|| (share.cluster.clone(), refusal.trouble.clone()))
     });
     if let Some((cluster, trouble)) = sent_back.or_else(|| stuck(facts, members)) {

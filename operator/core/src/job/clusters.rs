@@ -111,7 +111,8 @@ fn share_status(
         }
         (Some(Reach::Synced), Some(seen)) => {
             status.counts = seen.counts;
-            status.trouble = seen.trouble.clone();
+            let note = members.notes.get(&share.id);
+            status.trouble = seen.trouble.clone().or_else(|| note.cloned());
         }
         (Some(Reach::Synced), None) if vanished(facts, members, share) => {
             status.counts.failed = share.replicas;

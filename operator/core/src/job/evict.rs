@@ -5,7 +5,7 @@
 //! held back or made inert on its member, where it stays as a tombstone; when nothing of it runs any more, its ranks
 //! are queued again.
 
-use super::facts::{Facts, Members, Reach};
+use super::facts::{Facts, Members, Reach, SentBack};
 use super::finish::{completed, never_ran, observed, vanished};
 use super::lost;
 use super::plan::Step;
@@ -120,12 +120,16 @@ fn instance(members: &Members, share: &PlacedShare, seen: Option<&Observation>) 
 fn started_late(facts: &Facts, members: &Members, share: &PlacedShare) -> Option<Seconds> {
     let waits = match observed(members, share) {
         Some(seen) => seen.started == Started::No && seen.end.is_none() && !seen.deleting,
-        None => !vanished(facts, members, share),
+        None => {
+            let sent_back = members.sent_back.get(&share.id);
+            !vanished(facts, members, share) && !sent_back.is_some_and(SentBack::waits_for_a_user)
+        }
     };
     let timed = facts.pending_timeout > 0 && !facts.suspend && !share.seen && !share.complete;
     if timed && waits {
         let back = members.back_since.get(&share.cluster).copied();
-        let since = share.bound?.max(back.unwrap_or(Seconds::MIN));
+        let waited = members.waited.get(&share.id).copied();
+        let since = share.bound?.max(back.max(waited).unwrap_or(Seconds::MIN));
         Some(since.saturating_add(facts.pending_timeout))
     } else {
         None

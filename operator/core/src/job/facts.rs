@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::status::Status;
 use crate::Seconds;
+use crate::config;
 use crate::eviction::{CoolDown, Eviction, OnLost};
 use crate::observation::{Observation, Trouble};
 use crate::placement::{Placement, Unplaced};
@@ -131,6 +132,10 @@ pub struct Members {
     pub back_since: BTreeMap<String, Seconds>,
     /// Clusters where no share of this SkyJob may be any more, and why.
     pub forbidden: BTreeMap<String, Trouble>,
+    /// What is to be said of shares though they run, by share id.
+    pub notes: BTreeMap<String, Trouble>,
+    /// Until when shares waited for what only a user can mend, by share id: that is no lateness.
+    pub waited: BTreeMap<String, Seconds>,
 }
 
 /// How far a cluster can be believed.
@@ -154,4 +159,12 @@ pub struct SentBack {
     pub for_good: bool,
     /// Reason code and the member's words.
     pub trouble: Trouble,
+}
+
+impl SentBack {
+    /// Whether it takes a user to mend it: that is no lateness, and would be lacking elsewhere too.
+    #[must_use]
+    pub fn waits_for_a_user(&self) -> bool {
+        config::reason::is_for_a_user(&self.trouble.reason)
+    }
 }

@@ -4,9 +4,10 @@ use super::clusters::{ClusterStatus, Totals, clusters, sum};
 use super::facts::{Facts, Members, Run, push_run};
 use super::finish::Ending;
 use crate::Seconds;
+use crate::config;
 use crate::decision::{Decision, Outcome};
 use crate::eviction::{CoolDown, Eviction};
-use crate::observation::Counts;
+use crate::observation::{Counts, Trouble};
 use crate::placement::Placement;
 
 /// Clusters that a diagnosis lists at most.
@@ -254,12 +255,13 @@ pub(super) fn placed(
             conditions.push(condition("Stalled", true, &trouble.reason, &trouble.message));
         }
         None => {
-            conditions.push(condition(
-                "Reconciling",
-                true,
-                phase.as_str(),
-                &progress(&totals, &clusters),
-            ));
+            let words = progress(&totals, &clusters);
+            let waits = waits_for_a_user(members, placement);
+            let reason = waits.map_or(phase.as_str(), |why| why.reason.as_str());
+            conditions.push(condition("Reconciling", true, reason, &words));
+            if let Some(why) = waits.filter(|why| config::reason::stalls(&why.reason)) {
+                conditions.push(condition("Stalled", true, &why.reason, &why.message));
+            }
             if facts.suspend {
                 conditions.push(condition("Suspended", true, "Suspended", "spec.suspend is true"));
             }
@@ -282,6 +284,16 @@ pub(super) fn placed(
         start: facts.start.or(Some(now)),
         completion: ending.map(|_| now),
     }
+}
+
+/// What keeps a share from being created until a user mends it.
+fn waits_for_a_user<'m>(members: &'m Members, placement: &Placement) -> Option<&'m Trouble> {
+    let mut sent_back = placement
+        .shares
+        .iter()
+        .filter_map(|share| members.sent_back.get(&share.id));
+    let waiting = sent_back.find(|refusal| refusal.waits_for_a_user())?;
+    Some(&waiting.trouble)
 }
 
 fn phase(facts: &Facts, totals: &Totals, ending: Option<&Ending>) -> Phase {

@@ -31,6 +31,9 @@ struct State {
     writes: Vec<String>,
     events: Vec<String>,
     faults: VecDeque<Option<Fault>>,
+    /// ConfigMaps and Secrets may not be read.
+    configs_forbidden: bool,
+    config_reads: usize,
 }
 
 /// The host. A clone is the same host.
@@ -129,6 +132,25 @@ impl Host {
         !self.state().faults.is_empty()
     }
 
+    /// Whether the operator may not read ConfigMaps and Secrets.
+    pub(crate) fn forbid_configs(&self, forbidden: bool) {
+        self.state().configs_forbidden = forbidden;
+    }
+
+    /// How often one was asked for.
+    pub(crate) fn config_reads(&self) -> usize {
+        self.state().config_reads
+    }
+
+    /// The user removes the object of this kind and name.
+    pub(crate) fn remove(&self, kind: &str, name: &str) {
+        let mut state = self.state();
+        state.version += 1;
+        state
+            .objects
+            .retain(|_, object| object["kind"] != kind || object["metadata"]["name"] != name);
+    }
+
     /// Events so far: reason and note.
     pub(crate) fn events(&self) -> Vec<String> {
         self.state().events.clone()
@@ -146,6 +168,13 @@ impl Host {
             return respond(self.serve_revisions(&method, &path, &bytes));
         }
         if method == Method::GET {
+            if path.contains("/configmaps/") || path.contains("/secrets/") {
+                let mut state = self.state();
+                state.config_reads += 1;
+                if state.configs_forbidden {
+                    return respond(refusal(403));
+                }
+            }
             let found = self.state().objects.get(&path).cloned();
             return respond(found.map_or_else(|| refusal(404), |object| (200, object)));
         }
@@ -285,6 +314,7 @@ fn describe(path: &str, body: &Value) -> String {
 
 fn refusal(code: u16) -> (u16, Value) {
     let reason = match code {
+        403 => "Forbidden",
         404 => "NotFound",
         409 => "Conflict",
         _ => "InternalError",

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::calls::Calls;
 use crate::configuration::{Configured, LiveDefaults};
 use crate::fleet::{Fleet, Stir};
+use crate::follow::Follow;
 use crate::namespace;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
@@ -412,11 +413,14 @@ impl Stage {
         defaults: &LiveDefaults,
     ) -> (job::Context, deployment::Context) {
         let (client, origin) = (self.host.client(), ORIGIN.to_owned());
+        let follow = Follow::new(client.clone(), "sky-system".into(), origin.clone(), fleet.clone());
+        let follow = Arc::new(follow);
         let deployments = deployment::Context::new(
             client.clone(),
             fleet.clone(),
             board.clone(),
             rules.clone(),
+            follow.clone(),
             origin.clone(),
             defaults.clone(),
         );
@@ -425,6 +429,7 @@ impl Stage {
             fleet.clone(),
             board.clone(),
             rules.clone(),
+            follow,
             origin,
             defaults.clone(),
         );
