@@ -168,7 +168,7 @@ async fn look(
 
 fn role() -> RoleRef {
     RoleRef {
-        api_group: RBAC.to_owned(),
+        api_group: Some(RBAC.to_owned()),
         kind: "ClusterRole".to_owned(),
         name: NAME.to_owned(),
     }

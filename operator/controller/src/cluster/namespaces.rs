@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kube::Resource;
-use sky_core::namespace::{Namespace, SeenNamespace, leave};
+use sky_core::namespace::{LEAST_GRACE, Namespace, SeenNamespace, leave};
 use sky_crds::SkyCluster;
 use sky_member::{Class, Desired};
 
@@ -31,8 +31,9 @@ pub(super) async fn depart(
             continue;
         }
         waiting.insert(seen.name.clone());
-        let (Ok(wanted), Some(member)) = (leave(&seen, clock::now().as_second()), context.fleet.member(name))
-        else {
+        // Nothing will be run there again that could need it: only calls that are under way are waited for.
+        let wanted = leave(&seen, clock::now().as_second(), LEAST_GRACE);
+        let (Ok(wanted), Some(member)) = (wanted, context.fleet.member(name)) else {
             continue;
         };
         let namespace = Namespace {

@@ -47,9 +47,7 @@ fn an_absent_image_is_the_operators_default() {
 
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
-    let refused =
-        parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}}))
-            .err();
+    let refused = parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}})).err();
     let refused = refused.expect("refused");
     assert_eq!(refused.reason, "NotSupported");
     assert_eq!(
