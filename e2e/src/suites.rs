@@ -11,6 +11,7 @@ macro_rules! case {
     };
 }
 
+mod config;
 mod counts;
 mod credentials;
 mod deployments;
@@ -57,6 +58,7 @@ pub const ALL: &[Suite] = &[
     leader::SUITE,
     deployments::SUITE,
     jobs::SUITE,
+    config::SUITE,
     lab::SUITE,
     counts::SUITE,
     namespaces::SUITE,

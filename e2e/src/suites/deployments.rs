@@ -36,7 +36,7 @@ pub const SUITE: Suite = Suite {
 };
 
 /// `count` small replicas on the two real members, evenly, each of which serves until it is stopped.
-fn web(count: i64) -> Value {
+pub(super) fn web(count: i64) -> Value {
     let name = json!({"key": "skymanager.io/cluster-name", "operator": "In", "values": [ONPREM, CLOUD]});
     json!({
         "replicas": count, "run": "trap 'exit 0' TERM; sleep 600 & wait",
@@ -49,7 +49,7 @@ fn all(sky: &Sky) -> Api<SkyDeployment> {
     Api::namespaced(sky.client(), "default")
 }
 
-async fn create(sky: &Sky, name: &str, spec: Value) -> Result<()> {
+pub(super) async fn create(sky: &Sky, name: &str, spec: Value) -> Result<()> {
     let object: SkyDeployment = serde_json::from_value(json!({
         "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyDeployment", "metadata": {"name": name}, "spec": spec,
     }))?;
@@ -57,7 +57,7 @@ async fn create(sky: &Sky, name: &str, spec: Value) -> Result<()> {
     Ok(())
 }
 
-async fn patch(sky: &Sky, name: &str, patch: Value) -> Result<()> {
+pub(super) async fn patch(sky: &Sky, name: &str, patch: Value) -> Result<()> {
     let params = PatchParams::default();
     all(sky).patch(name, &params, &Patch::Merge(patch)).await?;
     Ok(())
@@ -91,7 +91,7 @@ async fn until(
 }
 
 /// Waits until all replicas are available, placed like this.
-async fn serves(sky: &Sky, name: &str, summary: &str) -> Result<SkyDeployment> {
+pub(super) async fn serves(sky: &Sky, name: &str, summary: &str) -> Result<SkyDeployment> {
     until(sky, name, &format!("ready on {summary}"), |found| {
         let placed = status(found).summary.unwrap_or_default() == summary;
         placed && is_true(found, "Ready")
@@ -141,7 +141,7 @@ async fn pods(sky: &Sky, name: &str) -> Result<Vec<(String, Pod)>> {
 }
 
 /// Deletes it, and waits until nothing of it is anywhere.
-async fn delete(sky: &Sky, name: &str) -> Result<()> {
+pub(super) async fn delete(sky: &Sky, name: &str) -> Result<()> {
     let uid = uid(sky, name).await?;
     all(sky).delete(name, &DeleteParams::default()).await?;
     wait::until(&format!("{name} to go"), SOON, async || {
