@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod controllers;
 pub mod deployment;
 mod event;
+pub mod ending;
 pub mod fleet;
 pub mod follow;
 pub mod health;

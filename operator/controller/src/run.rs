@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Called, Calls};
 use crate::configuration::{Configured, LiveDefaults};
+use crate::ending::Ending;
 use crate::fleet::Fleet;
 use crate::follow::Follow;
 use crate::health::{self, Pulse, Readiness};
@@ -40,9 +41,6 @@ use crate::{
     cluster, configuration, controllers, deployment, host, job, leftovers, metrics, namespace, origin,
     policy, startup, stirs,
 };
-
-/// The longest that what is under way may take when the operator stops.
-const LAST_CALLS: Duration = Duration::from_secs(20);
 
 /// Between two looks of an operator that stands by: for the host's identity, and for clusters that are gone.
 const STANDING_BY: Duration = Duration::from_secs(2);
@@ -116,40 +114,6 @@ fn gate(settings: &Settings) -> anyhow::Result<(Gate, Option<Terms>)> {
     );
     let terms = terms.map_err(|error| anyhow::anyhow!("failed to {error}"))?;
     Ok((Gate::shut(), Some(terms)))
-}
-
-/// What has to end, and in which order.
-struct Ending {
-    stop: CancellationToken,
-    gate: Gate,
-    tasks: TaskTracker,
-    election: TaskTracker,
-    /// Cancelled when nothing is under way any more: the lease may go.
-    at_rest: CancellationToken,
-}
-
-impl Ending {
-    /// Stops everything; reconciles under way end with their calls' deadlines. The lease is kept meanwhile, and given
-    /// back when nothing is left that could write.
-    async fn end(self) -> Result<(), Lost> {
-        tracing::info!("stopping");
-        self.stop.cancel();
-        self.tasks.close();
-        let rested = tokio::select! {
-            biased;
-            // Nothing can be written any more, so that there is nothing to wait for.
-            () = self.gate.ran_out() => return Err(Lost::new()),
-            rested = tokio::time::timeout(LAST_CALLS, self.tasks.wait()) => rested,
-        };
-        if rested.is_err() {
-            tracing::warn!("some calls are still under way: the lease is not given back, and runs out");
-            self.gate.lose();
-        }
-        self.at_rest.cancel();
-        self.election.close();
-        self.election.wait().await;
-        Ok(())
-    }
 }
 
 /// Runs `candidate` until it lost or everything is at rest.
@@ -369,9 +333,10 @@ impl Parts {
             cluster_calls,
             looks.clone(),
             self.board.clone(),
+            stop.clone(),
         );
         spawn(tasks, stop, listened);
-        spawn(tasks, stop, stirs::forward_host(stirs.host, looks));
+        spawn(tasks, stop, stirs::forward_host(stirs.host, looks, stop.clone()));
         spawn(
             tasks,
             stop,

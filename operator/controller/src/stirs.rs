@@ -8,6 +8,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use sky_crds::SkyCluster;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
 use crate::fleet::Stir;
@@ -40,13 +41,14 @@ impl Stirs {
     }
 }
 
-/// Passes on what members say: to workloads at once, to clusters gathered, and to the scheduler.
+/// Passes on what members say: to workloads at once, to clusters gathered, and to the scheduler. Until `stop`.
 pub async fn forward(
     mut stirs: UnboundedReceiver<Stir>,
     workloads: Calls,
     clusters: UnboundedSender<ObjectRef<DeserializeGuard<SkyCluster>>>,
     namespaces: namespace::Calls,
     board: std::sync::Arc<Board>,
+    stop: CancellationToken,
 ) {
     let mut gathered: BTreeSet<String> = BTreeSet::new();
     let mut flush = tokio::time::interval(GATHER);
@@ -63,6 +65,7 @@ pub async fn forward(
                 Some(Stir::Namespaces) => namespaces.look_at_all(),
                 None => return,
             },
+            () = stop.cancelled() => return,
             _ = flush.tick(), if !gathered.is_empty() => {
                 for name in std::mem::take(&mut gathered) {
                     // The receiver only goes when the operator ends.
@@ -73,13 +76,22 @@ pub async fn forward(
     }
 }
 
-/// Passes on what changes of namespaces on the host.
-pub async fn forward_host(mut stirs: UnboundedReceiver<Stir>, namespaces: namespace::Calls) {
-    while let Some(stir) = stirs.recv().await {
+/// Passes on what changes of namespaces on the host, until `stop`.
+pub async fn forward_host(
+    mut stirs: UnboundedReceiver<Stir>,
+    namespaces: namespace::Calls,
+    stop: CancellationToken,
+) {
+    loop {
+        let stir = tokio::select! {
+            stir = stirs.recv() => stir,
+            () = stop.cancelled() => None,
+        };
         match stir {
-            Stir::Namespace(name) => namespaces.look_at(&name),
-            Stir::Namespaces => namespaces.look_at_all(),
-            Stir::Workload(_) | Stir::Cluster(_) => {}
+            Some(Stir::Namespace(name)) => namespaces.look_at(&name),
+            Some(Stir::Namespaces) => namespaces.look_at_all(),
+            Some(Stir::Workload(_) | Stir::Cluster(_)) => {}
+            None => return,
         }
     }
 }

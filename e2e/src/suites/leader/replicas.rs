@@ -23,6 +23,10 @@ impl Replicas {
     pub(super) async fn start(sky: &Sky) -> Result<Self> {
         let host = sky.lab.host()?;
         host.daemon(NAME)?.kill().await?;
+        // Of an earlier case, whose operators were killed: it may name one that is called the same.
+        let namespace = format!("--namespace={NAMESPACE}");
+        host.kubectl(&["delete", "lease", NAME, &namespace, "--ignore-not-found"])
+            .await?;
         let leader = operator::replica(&sky.lab, Replica::First)?;
         holds(sky, &leader).await?;
         let standby = operator::replica(&sky.lab, Replica::Second)?;
