@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -40,6 +40,7 @@ pub struct Cluster {
     name: String,
     slot: Slot,
     node: Option<MemberSpec>,
+    gateway: Option<String>,
 }
 
 impl Cluster {
@@ -49,6 +50,7 @@ impl Cluster {
             name: state.name.clone(),
             slot: state.slot,
             node: state.node.clone(),
+            gateway: state.gateway.clone(),
         }
     }
 
@@ -78,6 +80,18 @@ impl Cluster {
     /// The administrator's kubeconfig, straight to the API server (never through the proxy).
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder().join("admin.kubeconfig")
+    }
+
+    /// How pods of the host reach its API server: address and port of its proxy.
+    pub fn from_pods(&self) -> Result<(&str, u16)> {
+        let gateway = self.gateway.as_deref();
+        let gateway = gateway.ok_or_else(|| anyhow!("the host of this lab runs no real pods"))?;
+        Ok((gateway, self.port(Port::Network)))
+    }
+
+    /// Gives its real node an image, from a docker-archive.
+    pub async fn import(&self, archive: &Path) -> Result<()> {
+        real_node::import(self, archive).await
     }
 
     /// A client as the administrator, straight to the API server. Bound each call by a timeout of your own.
@@ -208,14 +222,14 @@ impl Cluster {
     }
 
     async fn start_network(&self) -> Result<()> {
-        if self.is_host() {
+        if self.is_host() && self.gateway.is_none() {
             return Ok(());
         }
         let daemon = Daemon::new(&self.lab, &self.name, "network");
         let ports = (self.port(Port::Network), self.port(Port::ApiServer));
         let program = self.lab.join("bin/sky-e2e");
         daemon.start(
-            &network::proxy_command(&program, &self.folder(), ports),
+            &network::proxy_command(&program, &self.folder(), ports, self.gateway.is_some()),
             &BTreeMap::new(),
         )?;
         daemon

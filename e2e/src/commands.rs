@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo;
 use crate::doctor;
+use crate::helm;
 use crate::lab::{self, Lab};
 use crate::network::Network;
 use crate::network::proxy;
@@ -54,6 +55,8 @@ enum Command {
     },
     /// Say what is there, what is missing and what to do
     Doctor,
+    /// Write what is made from the chart: dist/install.yaml, the table in its README, what the tests compare
+    Render,
     /// Print the path of a kubeconfig: the host's with all contexts, or one cluster's
     Kubeconfig { name: Option<String> },
     /// Print what to export to work with the lab: eval "$(cargo e2e env)"
@@ -163,6 +166,7 @@ pub async fn run(line: CommandLine) -> Result<u8> {
             reporter.note(format!("no lab is left at {}", dir.display()));
         }
         Command::Demo { keep } => return demonstrate(&dir, keep, &reporter).await,
+        Command::Render => helm::render(&reporter).await?,
         Command::Test { suites, lanes, case } => {
             let only = case.unwrap_or_default();
             return test(&suites, &only, lanes, &reporter).await;

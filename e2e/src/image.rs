@@ -1,41 +1,101 @@
-//! The one container image of the lab: Debian's static busybox with a link per applet, as a docker-archive,
-//! made without a registry. Built once per lab by `lab`; imported by `cluster::real_node`, unpacked by `slurm`.
+//! The container images of the lab, as docker-archives, made without a registry: Debian's static busybox with a link per
+//! applet, once per lab by `lab`, unpacked by `slurm`; and the operator's, for suites that run it in pods. Imported by
+//! `cluster::real_node`.
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
+
+use crate::machine;
 
 /// Names the image goes by. Jobs that name no image get ubuntu:latest from the operator, so it stands in.
 pub const NAMES: [&str; 2] = ["lab/busybox:1", "ubuntu:latest"];
 
 /// Writes the archive to `out`.
 pub fn write(busybox: &Path, out: &Path) -> Result<()> {
-    let layer = layer(busybox)?;
-    let digest: String = Sha256::digest(&layer)
+    let config = json!({"Env": ["PATH=/bin"], "Cmd": ["sleep", "infinity"]});
+    archive(&layer(busybox)?, &config, &NAMES, out)
+}
+
+/// Writes an image of the operator, by these names, to `out`. It is laid out as the Containerfile's, with the libraries
+/// that this build needs beside the program: a static one would compile everything a second time.
+pub fn write_operator(program: &Path, names: &[&str], out: &Path) -> Result<()> {
+    let mut tar = Builder::new(Vec::new());
+    let name = "sky-operator";
+    append(&mut tar, name, EntryType::Regular, 0o755, &stripped(program)?)?;
+    for library in libraries(program)? {
+        let inside = library.strip_prefix("/").unwrap_or(&library);
+        let content = fs::read(&library).with_context(|| format!("read {}", library.display()))?;
+        append(
+            &mut tar,
+            &inside.display().to_string(),
+            EntryType::Regular,
+            0o755,
+            &content,
+        )?;
+    }
+    let config = json!({"User": "65532:65532", "Entrypoint": [format!("/{name}")]});
+    archive(&tar.into_inner()?, &config, names, out)
+}
+
+/// The program without what only a debugger reads, where binutils are: a fifth of the size.
+fn stripped(program: &Path) -> Result<Vec<u8>> {
+    let Some(strip) = machine::find("strip") else {
+        return Ok(fs::read(program)?);
+    };
+    let out = tempfile::NamedTempFile::new()?;
+    let status = Command::new(strip)
+        .arg("-o")
+        .arg(out.path())
+        .arg(program)
+        .status()?;
+    if !status.success() {
+        bail!("strip {} failed", program.display());
+    }
+    Ok(fs::read(out.path())?)
+}
+
+/// The shared libraries of a program, the loader among them, as the loader finds them.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("run ldd")?;
+    let text = String::from_utf8(output.stdout)?;
+    if !output.status.success() {
+        // A static program has none.
+        return Ok(Vec::new());
+    }
+    let paths = text.lines().filter_map(|line| {
+        let path = line.split_whitespace().find(|word| word.starts_with('/'))?;
+        Some(PathBuf::from(path))
+    });
+    Ok(paths.collect())
+}
+
+fn archive(layer: &[u8], config: &Value, names: &[&str], out: &Path) -> Result<()> {
+    let digest: String = Sha256::digest(layer)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let config = json!({
         "architecture": architecture(),
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "infinity"]},
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
         "history": [],
     });
-    let manifest = json!([{"Config": "config.json", "RepoTags": NAMES, "Layers": ["layer.tar"]}]);
+    let manifest = json!([{"Config": "config.json", "RepoTags": names, "Layers": ["layer.tar"]}]);
     let mut archive = Builder::new(File::create(out)?);
     for (name, content) in [
-        ("config.json", config.to_string().into_bytes()),
-        ("manifest.json", manifest.to_string().into_bytes()),
+        ("config.json", config.to_string().as_bytes()),
+        ("manifest.json", manifest.to_string().as_bytes()),
         ("layer.tar", layer),
     ] {
-        append(&mut archive, name, EntryType::Regular, 0o644, &content)?;
+        append(&mut archive, name, EntryType::Regular, 0o644, content)?;
     }
     archive.finish()?;
     Ok(())

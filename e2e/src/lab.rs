@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -183,6 +184,21 @@ impl Lab {
         self.dir.join("host.kubeconfig")
     }
 
+    /// Writes the user's kubeconfig as pods of the host can use it: every member by an address that they reach too.
+    pub fn kubeconfig_for_pods(&self) -> Result<PathBuf> {
+        let text = fs::read_to_string(self.kubeconfig())?;
+        let mut wide = text.clone();
+        for member in self.members() {
+            let (address, port) = member.from_pods()?;
+            let (loopback, reached) = (format!("127.0.0.1:{port}"), format!("{address}:{port}"));
+            wide = wide.replace(&loopback, &reached);
+        }
+        let path = self.dir.join("pods.kubeconfig");
+        fs::write(&path, wide)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(path)
+    }
+
     /// The environment in which a user works with this lab.
     pub fn exec_env(&self) -> Vec<(String, String)> {
         let path = std::env::var("PATH").unwrap_or_default();
@@ -360,16 +376,24 @@ fn claim(dir: &Path, plan: &Plan) -> Result<Vec<ClusterState>> {
         .members
         .iter()
         .map(|member| (member.name.as_str(), Some(member.clone())));
-    std::iter::once((HOST, host))
+    let mut clusters = std::iter::once((HOST, host))
         .chain(members)
         .map(|(name, node)| {
             Ok(ClusterState {
                 name: name.to_owned(),
                 slot: slot::claim(dir, &[])?,
                 node,
+                gateway: None,
             })
         })
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    if plan.host_node == Some(NodeKind::Real) {
+        let gateway = clusters.first().map(|host| host.slot.gateway());
+        for cluster in &mut clusters {
+            cluster.gateway.clone_from(&gateway);
+        }
+    }
+    Ok(clusters)
 }
 
 /// Brings up one cluster, on other ports if a daemon could not bind one.
@@ -394,7 +418,9 @@ async fn bring_up(
             let log = daemon.log_tail(50).to_lowercase();
             log.contains("address already in use")
         });
-        if !taken || shunned.len() + 1 >= PORT_TRIES {
+        // The others know the host by its slot already, where its pods call them.
+        let fixed = name == HOST && of.gateway.is_some();
+        if !taken || fixed || shunned.len() + 1 >= PORT_TRIES {
             return Err(error).with_context(|| format!("bring up {name}"));
         }
         reporter.note(format!("{name}: a port was taken meanwhile, trying others"));

@@ -1,11 +1,13 @@
 //! The lab: real clusters, Kubernetes and Slurm, on one Linux machine, what hurts them, and the suites that run on them.
 //! Start reading at `lab` (bring up, open, take down), `cluster` and `slurm` (what a suite may do to one cluster).
 
+pub mod chart;
 pub mod cluster;
 pub mod commands;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod helm;
 pub mod image;
 pub mod kubeconfig;
 pub mod lab;

@@ -68,14 +68,22 @@ impl FromStr for Network {
 }
 
 /// How the proxy of the member in `folder` is started by `program`, our own: from the first port to the second.
-pub(crate) fn proxy_command(program: &Path, folder: &Path, (listen, target): (u16, u16)) -> Vec<String> {
-    vec![
+/// `everywhere`: pods of the host come through it too, not only this machine.
+pub(crate) fn proxy_command(
+    program: &Path,
+    folder: &Path,
+    (listen, target): (u16, u16),
+    everywhere: bool,
+) -> Vec<String> {
+    let mut command = vec![
         program.display().to_string(),
         "network-proxy".to_owned(),
         format!("--control={}", control(folder).display()),
         format!("--listen={listen}"),
         format!("--target={target}"),
-    ]
+    ];
+    command.extend(everywhere.then(|| "--everywhere".to_owned()));
+    command
 }
 
 /// Where the proxy of the member in `folder` listens for orders.

@@ -46,6 +46,14 @@ pub async fn start(lab: &Lab, reporter: &Reporter) -> Result<()> {
     Ok(())
 }
 
+/// Builds operator and plugin and gives the plugin to the lab, without starting anything. The operator's file.
+pub async fn programs(lab: &Lab, reporter: &Reporter) -> Result<PathBuf> {
+    let programs = build(reporter).await?;
+    link(&programs, &lab.dir().join("bin"))?;
+    let operator = programs.get(NAME).ok_or_else(|| anyhow!("no {NAME}"))?;
+    Ok(operator.clone())
+}
+
 /// Starts one more operator of the same host, as if the first had been given up. It is ready when it does something;
 /// [`Daemon::discard`] ends it.
 pub fn second(lab: &Lab) -> Result<Daemon> {

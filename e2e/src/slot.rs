@@ -90,6 +90,11 @@ impl Slot {
     pub fn subnet(self) -> String {
         format!("10.{}.0.0/24", 50 + self.index)
     }
+
+    /// This machine, as those pods reach it.
+    pub fn gateway(self) -> String {
+        format!("10.{}.0.1", 50 + self.index)
+    }
 }
 
 /// Claims a slot whose ports are all free for the lab at `dir`, passing over the indices in `shunned`

@@ -35,6 +35,9 @@ pub struct ClusterState {
     pub slot: Slot,
     /// Its nodes; none for a host without pods.
     pub node: Option<MemberSpec>,
+    /// This machine as pods of the host reach it; none when the host runs no real pods.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 impl State {

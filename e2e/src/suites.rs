@@ -18,6 +18,7 @@ mod deployments;
 mod documents;
 mod evictions;
 mod faults;
+mod helm;
 mod in_cluster;
 mod jobs;
 mod lab;
@@ -62,6 +63,7 @@ pub const ALL: &[Suite] = &[
     lab::SUITE,
     counts::SUITE,
     namespaces::SUITE,
+    helm::SUITE,
     readme::SUITE,
     evictions::SUITE,
     member::SUITE,

@@ -6,7 +6,10 @@ use serde_json::Value;
 const HEADER: &str =
     "# Generated from the types of crds/src by `cargo run -p sky-crds --example generate`. Do not edit.\n";
 
-/// File name within `crds/manifests/`.
+/// Where the files are: for plain kubectl, and in the chart, which reaches no file outside itself.
+pub const FOLDERS: [&str; 2] = ["manifests", "../charts/sky/files/crds"];
+
+/// File name within these folders.
 pub fn file_name(crd: &CustomResourceDefinition) -> String {
     format!("{}.yaml", crd.spec.names.plural)
 }

@@ -33,7 +33,8 @@ pub(super) fn prepare(cluster: &Cluster) -> Result<()> {
     }
     let authority = Authority::new("ca")?;
     authority.write(&keys, "ca")?;
-    let hosts = ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"];
+    let mut hosts = vec!["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"];
+    hosts.extend(cluster.gateway.as_deref());
     authority
         .sign("apiserver", None, &hosts)?
         .write(&keys, "apiserver")?;

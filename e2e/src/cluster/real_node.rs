@@ -86,6 +86,13 @@ pub(super) async fn start(cluster: &Cluster, spec: &MemberSpec) -> Result<()> {
     node::ready(cluster, &daemon, spec).await
 }
 
+/// Gives the node the images of a docker-archive.
+pub(super) async fn import(cluster: &Cluster, archive: &Path) -> Result<()> {
+    ctr(cluster, &["images", "import", &archive.display().to_string()])
+        .await
+        .map(|_| ())
+}
+
 fn runtime(cluster: &Cluster) -> PathBuf {
     cluster.folder().join("containerd")
 }

@@ -21,9 +21,12 @@ pub struct Settings {
     /// Unix socket for orders
     #[arg(long)]
     pub control: PathBuf,
-    /// Port on loopback to listen on
+    /// Port to listen on, on loopback
     #[arg(long)]
     pub listen: u16,
+    /// Listen on every address of this machine: the pods' bridge may not be there yet
+    #[arg(long)]
+    pub everywhere: bool,
     /// Port on loopback to forward to
     #[arg(long)]
     pub target: u16,
@@ -52,7 +55,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let _ = fs::remove_file(&settings.control);
     let orders = UnixListener::bind(&settings.control).context("bind the control socket")?;
     let (mode, _) = watch::channel(Order::default());
-    let mut listener = Some(listen(settings.listen).await?);
+    let mut listener = Some(listen(&settings).await?);
     loop {
         tokio::select! {
             // What was connected before an order existed when it came.
@@ -64,7 +67,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             }
             order = orders.accept() => {
                 let Ok((mut stream, _)) = order else { continue };
-                let answer = match obey(&mut stream, &mode, &mut listener, settings.listen).await {
+                let answer = match obey(&mut stream, &mode, &mut listener, &settings).await {
                     Ok(()) => "ok".to_owned(),
                     Err(error) => format!("{error:#}"),
                 };
@@ -78,7 +81,7 @@ async fn obey(
     stream: &mut UnixStream,
     mode: &watch::Sender<Order>,
     listener: &mut Option<TcpListener>,
-    port: u16,
+    settings: &Settings,
 ) -> Result<()> {
     let mut order = String::new();
     timeout(Duration::from_secs(1), stream.read_to_string(&mut order))
@@ -88,7 +91,7 @@ async fn obey(
     if network == Network::Refuse {
         *listener = None;
     } else if listener.is_none() {
-        *listener = Some(listen(port).await?);
+        *listener = Some(listen(settings).await?);
     }
     mode.send_modify(|order| {
         order.network = network;
@@ -98,10 +101,15 @@ async fn obey(
     Ok(())
 }
 
-async fn listen(port: u16) -> Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port))
+async fn listen(settings: &Settings) -> Result<TcpListener> {
+    let address = if settings.everywhere {
+        "0.0.0.0"
+    } else {
+        "127.0.0.1"
+    };
+    TcpListener::bind((address, settings.listen))
         .await
-        .with_context(|| format!("bind port {port}"))
+        .with_context(|| format!("bind port {}", settings.listen))
 }
 
 /// The next connection; None (which disables its branch) while there is no listener.

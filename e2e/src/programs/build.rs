@@ -32,6 +32,8 @@ pub struct Source {
     package: String,
     /// The pinned version, `v1.36.3`.
     pub version: String,
+    /// The release of Kubernetes that it calls, as its go.mod pins the client: `36`.
+    client: String,
 }
 
 impl Source {
@@ -40,6 +42,8 @@ impl Source {
         let (name, module) = match program {
             "etcd" => ("etcd", "go.etcd.io/etcd/server/v3"),
             "kwok" => ("kwok", "sigs.k8s.io/kwok"),
+            "helm3" => ("helm3", "helm.sh/helm/v3"),
+            "helm4" => ("helm4", "helm.sh/helm/v4"),
             kubernetes if KUBERNETES.contains(&kubernetes) => ("kubernetes", "k8s.io/kubernetes"),
             other => bail!("nothing makes {other}"),
         };
@@ -52,11 +56,13 @@ impl Source {
             .lines()
             .find_map(|line| line.trim().strip_prefix("tool "))
             .map_or_else(|| ".".to_owned(), |package| package.trim().to_owned());
+        let client = required(&modules, "k8s.io/client-go").unwrap_or_default();
         Ok(Self {
             name,
             folder,
             package,
             version,
+            client: client.split('.').nth(1).unwrap_or_default().to_owned(),
         })
     }
 
@@ -160,21 +166,31 @@ impl Source {
         Ok(())
     }
 
-    /// Without a version of its own, Kubernetes calls itself v0.0.0 and charts refuse it.
+    /// Without a version of its own, Kubernetes calls itself v0.0.0 and charts refuse it; Helm 3 takes every cluster that
+    /// it does not ask for a 1.20.
     fn ldflags(&self) -> String {
-        if self.name != "kubernetes" {
-            return "-s -w".to_owned();
-        }
         let mut parts = self.version.trim_start_matches('v').split('.');
         let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("0"));
-        let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
-        [
-            "-s -w",
-            &set("gitVersion", &self.version),
-            &set("gitMajor", major),
-            &set("gitMinor", minor),
-        ]
-        .join(" ")
+        let (version, client) = (self.version.as_str(), self.client.as_str());
+        let kubernetes = "k8s.io/component-base/version";
+        let settings: &[(&str, &str, &str)] = match self.name {
+            "kubernetes" => &[
+                (kubernetes, "gitVersion", version),
+                (kubernetes, "gitMajor", major),
+                (kubernetes, "gitMinor", minor),
+            ],
+            "helm3" => &[
+                ("helm.sh/helm/v3/internal/version", "version", version),
+                ("helm.sh/helm/v3/pkg/chartutil", "k8sVersionMinor", client),
+                ("helm.sh/helm/v3/pkg/lint/rules", "k8sVersionMinor", client),
+            ],
+            "helm4" => &[("helm.sh/helm/v4/internal/version", "version", version)],
+            _ => &[],
+        };
+        let settings = settings
+            .iter()
+            .map(|(package, name, value)| format!(" -X {package}.{name}={value}"));
+        std::iter::once("-s -w".to_owned()).chain(settings).collect()
     }
 
     fn cache(&self, go: &str) -> Result<PathBuf> {

@@ -131,7 +131,7 @@ async fn start_network(cluster: &SlurmCluster) -> Result<()> {
     };
     let ports = (cluster.port(Port::Network), cluster.port(server));
     daemon.start(
-        &network::proxy_command(&program, &cluster.folder(), ports),
+        &network::proxy_command(&program, &cluster.folder(), ports, false),
         &BTreeMap::new(),
     )?;
     daemon

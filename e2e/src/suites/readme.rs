@@ -115,7 +115,7 @@ fn ourselves() -> String {
 }
 
 /// The contents of the fenced blocks marked `sh`.
-fn shell_blocks(text: &str) -> Vec<String> {
+pub(super) fn shell_blocks(text: &str) -> Vec<String> {
     let (mut blocks, mut block) = (Vec::new(), None::<String>);
     for line in text.lines() {
         match &mut block {

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod namespace;
 pub mod origin;
 pub mod policy;
+pub mod probe;
 pub mod requeue;
 pub mod rules;
 pub mod run;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sky_operator::leader::{self, Lost};
-use sky_operator::settings::Settings;
+use sky_operator::probe;
+use sky_operator::settings::{Command, Settings};
 use sky_operator::startup::{self, Unfit};
 
 fn main() -> ExitCode {
@@ -34,7 +35,12 @@ fn main() -> ExitCode {
 
 fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(sky_operator::run::run(settings));
+    let outcome = runtime.block_on(async {
+        match &settings.command {
+            Some(Command::Probe(wanted)) => probe::run(&settings, wanted).await,
+            None => sky_operator::run::run(settings).await,
+        }
+    });
     // What is still under way is not waited for: it has had its time, or may write no more.
     runtime.shutdown_background();
     outcome

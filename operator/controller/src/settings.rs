@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sky_core::Seconds;
 use sky_core::namespace::{GRACE, LEAST_GRACE};
+
+use crate::probe::Probe;
 
 /// Schedules jobs over member clusters and runs them there.
 #[derive(Clone, Debug, Parser)]
@@ -51,4 +53,14 @@ pub struct Settings {
     /// Log as JSON lines.
     #[arg(long)]
     pub log_json: bool,
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the binary does besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the operators of a release whether they are ready.
+    Probe(Probe),
 }
