@@ -1,6 +1,7 @@
 //! The lab: real clusters, Kubernetes and Slurm, on one Linux machine, what hurts them, and the suites that run on them.
 //! Start reading at `lab` (bring up, open, take down), `cluster` and `slurm` (what a suite may do to one cluster).
 
+pub mod argocd;
 pub mod chart;
 pub mod cluster;
 pub mod commands;

@@ -65,6 +65,11 @@ pub fn of_slurm(containers: bool, https: bool) -> Vec<Package> {
     packages
 }
 
+/// Every package that Argo CD needs beside its own programs.
+pub fn of_argocd() -> Vec<Package> {
+    vec![program("redis-server", "redis-server"), program("git", "git")]
+}
+
 /// The packages of `plan`.
 pub fn of(plan: &Plan) -> Vec<Package> {
     let mut packages = Vec::new();
@@ -160,7 +165,12 @@ async fn install_or_update(packages: &[&str]) -> Result<()> {
 
 /// Installs what is missing for `plan`; an error names it when that cannot be done here.
 pub async fn ensure(plan: &Plan, reporter: &Reporter) -> Result<()> {
-    let wanted = missing(&of(plan));
+    ensure_all(|| of(plan), reporter).await
+}
+
+/// Installs what is missing of `packages`; an error names it when that cannot be done here.
+pub async fn ensure_all(packages: impl Fn() -> Vec<Package>, reporter: &Reporter) -> Result<()> {
+    let wanted = missing(&packages());
     if wanted.is_empty() {
         return Ok(());
     }
@@ -174,7 +184,7 @@ pub async fn ensure(plan: &Plan, reporter: &Reporter) -> Result<()> {
     let step = reporter.step(format!("installing {}", wanted.join(" ")));
     install_or_update(&wanted).await?;
     step.done();
-    let still = missing(&of(plan));
+    let still = missing(&packages());
     if still.is_empty() {
         Ok(())
     } else {

@@ -36,6 +36,12 @@ pub enum Port {
     Operator,
     /// The same of a further operator (host only): the first or the second.
     Replica(Replica),
+    /// Argo CD's redis (host only).
+    Redis,
+    /// Argo CD's repo server (host only).
+    ArgoRepo,
+    /// Argo CD's API (host only).
+    ArgoServer,
     Slurmctld,
     Slurmrestd,
     /// What speaks TLS for slurmrestd.
@@ -69,6 +75,9 @@ impl Port {
             Self::Operator => 9,
             Self::Replica(Replica::First) => 10,
             Self::Replica(Replica::Second) => 11,
+            Self::Redis => 12,
+            Self::ArgoRepo => 13,
+            Self::ArgoServer => 14,
             Self::Slurmd(index) => Self::FIRST_SLURMD + index,
         }
     }
@@ -200,7 +209,7 @@ mod tests {
                 base: 20_000 + PORTS,
             },
         );
-        for last in [Port::Replica(Replica::Second), Port::Slurmd(SLURM_NODES - 1)] {
+        for last in [Port::ArgoServer, Port::Slurmd(SLURM_NODES - 1)] {
             assert!(first.port(last) < second.port(Port::Network), "{last:?}");
         }
         assert_eq!(second.subnet(), "10.51.0.0/24");

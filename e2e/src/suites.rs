@@ -11,6 +11,8 @@ macro_rules! case {
     };
 }
 
+mod argocd;
+mod code;
 mod config;
 mod counts;
 mod credentials;
@@ -55,6 +57,8 @@ pub struct Case {
 pub const ALL: &[Suite] = &[
     documents::SUITE,
     in_cluster::SUITE,
+    helm::SUITE,
+    argocd::SUITE,
     faults::SUITE,
     leader::SUITE,
     deployments::SUITE,
@@ -63,11 +67,11 @@ pub const ALL: &[Suite] = &[
     lab::SUITE,
     counts::SUITE,
     namespaces::SUITE,
-    helm::SUITE,
     readme::SUITE,
     evictions::SUITE,
     member::SUITE,
     credentials::SUITE,
+    code::SUITE,
     slurm::SUITE,
 ];
 

@@ -1,5 +1,5 @@
 //! Builds programs from the Go modules pinned in `assets/`, once per content: the cache is outside the
-//! checkout and keyed by go.mod, go.sum, main.go and the Go version. Called by `programs`.
+//! checkout and keyed by go.mod, go.sum, the Go files and the Go version. Called by `programs`.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -23,10 +23,23 @@ const KUBERNETES: [&str; 5] = [
     "kubectl",
 ];
 
+const ARGOCD: [&str; 5] = [
+    "argocd-application-controller",
+    "argocd-repo-server",
+    "argocd-server",
+    "argocd-git-ask-pass",
+    "argocd-rules",
+];
+
+/// Folder beside the programs for files that a module has and that are no programs: Argo CD's own kinds.
+pub const MANIFESTS: &str = "manifests";
+
 /// A folder of `assets/` and what it makes.
 pub struct Source {
     /// Name of the folder and of the binary.
     name: &'static str,
+    /// The module whose version counts.
+    module: &'static str,
     folder: PathBuf,
     /// What `go build` is asked for.
     package: String,
@@ -44,7 +57,9 @@ impl Source {
             "kwok" => ("kwok", "sigs.k8s.io/kwok"),
             "helm3" => ("helm3", "helm.sh/helm/v3"),
             "helm4" => ("helm4", "helm.sh/helm/v4"),
+            "kstatus" => ("kstatus", "sigs.k8s.io/cli-utils"),
             kubernetes if KUBERNETES.contains(&kubernetes) => ("kubernetes", "k8s.io/kubernetes"),
+            argocd if ARGOCD.contains(&argocd) => ("argocd", "github.com/argoproj/argo-cd/v3"),
             other => bail!("nothing makes {other}"),
         };
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name);
@@ -59,6 +74,7 @@ impl Source {
         let client = required(&modules, "k8s.io/client-go").unwrap_or_default();
         Ok(Self {
             name,
+            module,
             folder,
             package,
             version,
@@ -154,13 +170,50 @@ impl Source {
             let _ = fs::remove_file(&unfinished);
             bail!("go build of {} failed:\n{}", self.name, tail.join("\n"));
         }
+        if self.name == "argocd" {
+            self.take_manifests(cache).await?;
+        }
         fs::rename(&unfinished, cache.join(self.name))?;
-        if self.name == "kubernetes" {
-            for name in KUBERNETES {
-                match std::os::unix::fs::symlink(self.name, cache.join(name)) {
-                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
-                    _ => {}
-                }
+        for name in self.other_names() {
+            match std::os::unix::fs::symlink(self.name, cache.join(name)) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The names by which one program is several.
+    fn other_names(&self) -> &'static [&'static str] {
+        match self.name {
+            "kubernetes" => &KUBERNETES,
+            "argocd" => &ARGOCD,
+            _ => &[],
+        }
+    }
+
+    /// Copies the manifests of the module's own kinds out of Go's cache, which may be emptied when ours is not.
+    async fn take_manifests(&self, cache: &Path) -> Result<()> {
+        let output = tokio::process::Command::new("go")
+            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", self.module])
+            .current_dir(&self.folder)
+            .env("GOTOOLCHAIN", "local")
+            .env("GOFLAGS", "")
+            .env("GOWORK", "off")
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("run go list")?;
+        let module = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let folder = cache.join(MANIFESTS);
+        fs::create_dir_all(&folder)?;
+        let from = Path::new(&module).join("manifests/crds");
+        for entry in fs::read_dir(&from).with_context(|| format!("read {}", from.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            if name.to_string_lossy().ends_with("-crd.yaml") {
+                // Not a copy: the files of Go's cache are read-only.
+                fs::write(folder.join(name), fs::read(&path)?)?;
             }
         }
         Ok(())
@@ -195,7 +248,7 @@ impl Source {
 
     fn cache(&self, go: &str) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        for name in ["go.mod", "go.sum", "main.go"] {
+        for name in ["go.mod", "go.sum", "main.go", "rules.go"] {
             hash.update(fs::read(self.folder.join(name)).unwrap_or_default());
         }
         hash.update(go);
@@ -234,7 +287,8 @@ pub fn go_version() -> Result<String> {
     Ok(text)
 }
 
-fn cache_home() -> Result<PathBuf> {
+/// Where this user's caches are.
+pub fn cache_home() -> Result<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

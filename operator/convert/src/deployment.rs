@@ -49,6 +49,8 @@ pub struct Deployment {
     pub labels: Labels,
     /// The user's annotations that are copied to members.
     pub annotations: Labels,
+    /// When its pods were last asked to be started anew.
+    pub restarted_at: Option<String>,
 }
 
 /// The workload of `api`: it takes what fits and keeps asking for the rest.
@@ -91,6 +93,7 @@ pub fn parse(api: &SkyDeployment, defaults: &Defaults) -> Result<Deployment, Ref
         hash: hash(api, &labels),
         labels,
         annotations: copied(api.metadata.annotations.as_ref()),
+        restarted_at: revision::restarted_at(&api.metadata).map(str::to_owned),
     })
 }
 
@@ -209,11 +212,22 @@ pub fn share(deployment: &Deployment, placed: &PlacedShare, cluster: &Cluster, o
         annotations: deployment.annotations.clone(),
         program: deployment.program.clone(),
         requests: workload.needs.resources.clone(),
-        patches: deployment.overrides.patches(&placed.cluster, &cluster.labels),
+        patches: patches(deployment, &placed.cluster, &cluster.labels),
         accelerator: None,
         retry: Retry::Restart(0),
         progress_deadline: deployment.progress_deadline,
     }
+}
+
+/// What differs from the one pod template: the overrides for this cluster, and the mark of a restart, which makes pods of
+/// an unchanged template other ones.
+fn patches(deployment: &Deployment, cluster: &str, labels: &Labels) -> Vec<Patch> {
+    let mut patches = deployment.overrides.patches(cluster, labels);
+    patches.extend(deployment.restarted_at.as_ref().map(|at| {
+        let annotations = json!({names::RESTARTED_AT_ANNOTATION: at});
+        Patch::Strategic(json!({"metadata": {"annotations": annotations}}))
+    }));
+    patches
 }
 
 /// The object of the share that `placed` says.
@@ -368,5 +382,29 @@ fn cluster_from_api(api: &ClusterCounts) -> ClusterStatus {
             reason: reason.clone(),
             message: api.message.clone().unwrap_or_default(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_marks_the_pods_beside_what_overrides_say() {
+        let patches_of = |annotations: Value| {
+            let api: SkyDeployment = serde_json::from_value(json!({
+                "apiVersion": "skymanager.io/v1alpha1", "kind": "SkyDeployment",
+                "metadata": {"name": "web", "namespace": "default", "annotations": annotations},
+                "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "a"}]}},
+                         "overrides": [{"clusters": ["c"], "jsonPatch": [{"op": "add", "path": "/spec/hostNetwork", "value": true}]}]},
+            }))
+            .unwrap();
+            let deployment = parse(&api, &Defaults::default()).unwrap();
+            patches(&deployment, "c", &Labels::new())
+        };
+        let restarted = patches_of(json!({"skymanager.io/restarted-at": "now"}));
+        assert_eq!(restarted.len(), patches_of(json!({})).len() + 1);
+        let wanted = json!({"metadata": {"annotations": {"skymanager.io/restarted-at": "now"}}});
+        assert_eq!(restarted.last(), Some(&Patch::Strategic(wanted)));
     }
 }

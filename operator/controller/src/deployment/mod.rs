@@ -21,6 +21,7 @@ use kube::{Client, ResourceExt};
 use sky_convert::deployment;
 use sky_core::deployment::{Plan, ask, plan};
 use sky_core::job::Finalizer;
+use sky_core::workload::Workload;
 use sky_crds::SkyDeployment;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -187,11 +188,7 @@ async fn settle(
         } else {
             revisions::keep(context, &object, memory).await
         };
-        match asked.filter(|_| planned.queue) {
-            Some(asked) => context.board.submit(asked),
-            None if planned.binds => {}
-            None => context.board.settle(uid, facts.placement.revision),
-        }
+        queue(context, uid, &planned, asked, facts.placement.revision);
         let written = match &planned.status {
             Some(status) => write::status(context, &object, status, now, memory).await,
             None => Ok(Written::Not(None)),
@@ -223,6 +220,15 @@ async fn settle(
         }
     }
     again(Duration::from_secs(1))
+}
+
+/// Has the scheduler decide, or takes the workload out of its hands.
+fn queue(context: &Context, uid: &str, planned: &Plan, asked: Option<Workload>, revision: i64) {
+    match asked.filter(|_| planned.queue) {
+        Some(asked) => context.board.submit(asked),
+        None if planned.binds => {}
+        None => context.board.settle(uid, revision),
+    }
 }
 
 fn next_look(planned: &Plan, soonest: Option<Duration>, now: jiff::Timestamp, uid: &str) -> Duration {

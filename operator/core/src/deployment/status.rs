@@ -102,12 +102,11 @@ pub(super) fn status(
         (None, false) if facts.paused => "Paused",
         (None, false) => "Progressing",
     };
+    let reconciling = (!ready.status).then(|| condition("Reconciling", true, &ready.reason, &ready.message));
     let mut conditions = vec![ready, progressing, scheduled];
-    if !conditions[0].status {
-        let (reason, words) = (conditions[0].reason.clone(), conditions[0].message.clone());
-        conditions.push(condition("Reconciling", true, &reason, &words));
-    }
+    // Helm and Flux take the first of the two that is True: stalled is a failure, also while other replicas go on.
     conditions.extend(stalled);
+    conditions.extend(reconciling);
     Status {
         generation: facts.generation,
         phase: phase.into(),
@@ -315,5 +314,30 @@ fn condition(kind: &'static str, status: bool, reason: &str, message: &str) -> C
         status,
         reason: reason.into(),
         message: message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Refused;
+
+    #[test]
+    fn what_is_stalled_is_a_failure_to_those_who_wait_also_while_it_is_reconciled() {
+        let facts = Facts {
+            replicas: 1,
+            refused: Some(Refused {
+                reason: "InvalidSpec".into(),
+                message: "no".into(),
+            }),
+            ..Facts::default()
+        };
+        let members = Members::default();
+        let settled = super::super::settle::settle(&facts, &members, 0);
+        let status = status(&facts, &members, &settled, None);
+        // Kstatus takes the first of the two that is True.
+        let either = |c: &&Condition| c.status && ["Stalled", "Reconciling"].contains(&c.kind);
+        let kinds: Vec<&str> = status.conditions.iter().filter(either).map(|c| c.kind).collect();
+        assert_eq!(kinds, ["Stalled", "Reconciling"]);
     }
 }

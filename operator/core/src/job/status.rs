@@ -148,7 +148,12 @@ pub(super) fn unplaced(facts: &Facts, answer: Option<&Decision>) -> Status {
         let not_scheduled = condition("Scheduled", false, "Suspended", words);
         (
             Phase::Suspended,
-            vec![not_scheduled, condition("Suspended", true, "Suspended", words)],
+            vec![
+                not_scheduled,
+                // Until it has ended: who waits for it waits on.
+                condition("Reconciling", true, "Suspended", words),
+                condition("Suspended", true, "Suspended", words),
+            ],
         )
     } else {
         (Phase::Queued, waiting(answer))
@@ -206,10 +211,11 @@ fn scheduled(
 
 fn waiting(answer: Option<&Decision>) -> Vec<Condition> {
     match answer.map(|decision| &decision.outcome) {
+        // Helm and Flux take the first of Stalled and Reconciling that is True: this is a failure to them.
         Some(Outcome::TooLarge(message)) => vec![
             condition("Scheduled", false, "TooLarge", message),
-            condition("Reconciling", true, "Queued", message),
             condition("Stalled", true, "TooLarge", message),
+            condition("Reconciling", true, "Queued", message),
         ],
         Some(Outcome::Queued(message)) => vec![
             condition("Scheduled", false, "Queued", message),
@@ -370,6 +376,27 @@ fn runs(facts: &Facts, ending: Option<&Ending>, now: Seconds) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The condition by which those who wait with kstatus judge: the first of the two that is True.
+    fn judged(conditions: &[Condition]) -> Option<&'static str> {
+        let either = |c: &&Condition| c.status && ["Stalled", "Reconciling"].contains(&c.kind);
+        conditions.iter().find(either).map(|condition| condition.kind)
+    }
+
+    #[test]
+    fn what_is_too_large_is_a_failure_to_those_who_wait_and_what_is_suspended_is_waited_for() {
+        let too_large = Decision {
+            outcome: Outcome::TooLarge("too large".into()),
+            verdicts: Vec::new(),
+        };
+        let status = unplaced(&Facts::default(), Some(&too_large));
+        assert_eq!(judged(&status.conditions), Some("Stalled"));
+        let held = Facts {
+            suspend: true,
+            ..Facts::default()
+        };
+        assert_eq!(judged(&unplaced(&held, None).conditions), Some("Reconciling"));
+    }
 
     #[test]
     fn a_run_that_waited_begins_when_it_is_placed() {

@@ -1,0 +1,2 @@
+obj.spec.unschedulable = false
+return obj
