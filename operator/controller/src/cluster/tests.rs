@@ -64,15 +64,19 @@ impl Scene {
     /// Reconciles `c` a few times, as long as it is there.
     async fn look(&self) {
         for _ in 0..4 {
-            let Some(cluster) = self.host.find("SkyCluster", "c") else {
-                return;
-            };
-            let guard = serde_json::from_value(cluster).expect("a SkyCluster");
-            reconcile(Arc::new(guard), self.context.clone())
-                .await
-                .expect("no fault");
+            self.glance().await;
             tokio::time::sleep(Duration::from_secs(15)).await;
         }
+    }
+
+    async fn glance(&self) {
+        let Some(cluster) = self.host.find("SkyCluster", "c") else {
+            return;
+        };
+        let guard = serde_json::from_value(cluster).expect("a SkyCluster");
+        reconcile(Arc::new(guard), self.context.clone())
+            .await
+            .expect("no fault");
     }
 
     fn secret(&self, labels: Value, data: Value) {
@@ -329,7 +333,7 @@ async fn a_namespace_that_was_made_there_goes_before_the_cluster_and_one_in_use_
         }
         scene.delete();
         tokio::time::sleep(Duration::from_millis(10)).await;
-        scene.look().await;
+        scene.glance().await;
         let (_, message) = scene.condition("Ready");
         assert_eq!(message, "the namespaces made there are being removed: shop");
         scene.look().await;
