@@ -1,6 +1,7 @@
 //! A release's life under load: upgraded from the chart before this one while jobs run, rolled back, removed and installed
 //! again. Part of the suite `helm`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -16,6 +17,9 @@ use crate::runner::Context;
 use crate::suites::sky::Sky;
 use crate::{chart, workspace};
 
+/// Files of the chart that an operator depends on.
+const RIGHTS: &str = "templates/rbac.yaml";
+const KINDS: &str = "files/crds";
 /// Jobs that run through each change.
 const JOBS: usize = 20;
 
@@ -155,6 +159,12 @@ impl Before {
         };
         let folder = tempfile::tempdir()?;
         Archive::new(archive.as_slice()).unpack(folder.path())?;
+        if !suits(&folder.path().join("charts/sky"))? {
+            let about = format!(
+                "the same chart: that of {commit} has other kinds or rights than this operator needs"
+            );
+            return Ok(Self { folder: None, about });
+        }
         Ok(Self {
             folder: Some(folder),
             about: format!("the chart of {commit}"),
@@ -165,6 +175,18 @@ impl Before {
         let unpacked = self.folder.as_ref().map(TempDir::path);
         unpacked.map_or_else(chart::folder, |folder: &Path| folder.join("charts/sky"))
     }
+}
+
+/// Whether this operator starts with that chart: it refuses kinds and rights that are older than itself, and an older
+/// operator is not built for this.
+fn suits(before: &Path) -> Result<bool> {
+    let mut alike = fs::read(before.join(RIGHTS)).ok() == fs::read(chart::folder().join(RIGHTS)).ok();
+    for entry in fs::read_dir(chart::folder().join(KINDS))? {
+        let entry = entry?;
+        let other = fs::read(before.join(KINDS).join(entry.file_name())).ok();
+        alike &= other == Some(fs::read(entry.path())?);
+    }
+    Ok(alike)
 }
 
 async fn git(arguments: &[&str]) -> Result<Vec<u8>> {
