@@ -64,7 +64,7 @@ pub fn second(lab: &Lab) -> Result<Daemon> {
 
 /// Seconds of a replica's lease, of the time in which it must renew it, and between two tries: short, so that a suite
 /// need not wait long, and long enough for a machine that is busy with a whole lab.
-pub const TERMS: [u64; 3] = [12, 9, 1];
+pub const TERMS: [u64; 3] = [20, 16, 1];
 
 /// Starts an operator that leads only while it holds the lease. Its name begins its identity, which is the lease's
 /// holder and in the user agent of its calls.

@@ -30,16 +30,17 @@ impl Running {
     /// A zombie with threads is not gone: they hold its sockets and files until they end too.
     pub fn of(pid: i32) -> Option<Self> {
         let (state, started) = stat(pid)?;
-        if state == 'Z' && threads(pid) <= 1 {
-            reap(pid);
-            return None;
-        }
-        (state != 'X').then_some(Self { pid, started })
+        let gone = state == 'X' || (state == 'Z' && threads(pid) <= 1);
+        (!gone).then_some(Self { pid, started })
     }
 
     /// Whether it still runs (stopped counts as running).
     pub fn alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        let alive = Self::of(self.pid) == Some(self);
+        if !alive && stat(self.pid).is_some_and(|(state, started)| state == 'Z' && started == self.started) {
+            reap(self.pid);
+        }
+        alive
     }
 
     /// Whether it runs but was stopped by SIGSTOP.
@@ -164,7 +165,8 @@ pub fn boot() -> String {
         .to_owned()
 }
 
-/// Collects a child of ours that ended; somebody else's zombie is left to its parent.
+/// Collects a child of ours that ended; somebody else's zombie is left to its parent. Only for one that was asked about:
+/// who looks through all programs must not take away the end of a command that another waits for.
 fn reap(pid: i32) {
     let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
 }

@@ -11,13 +11,16 @@ pub(super) async fn a_field_without_behaviour_is_refused_in_words(context: &Cont
     let sky = shared(context).await?;
     sky.create(
         "too-early",
-        with(simulated("1s"), json!({"onClusterLost": "Reschedule"})),
+        with(
+            simulated("1s"),
+            json!({"slurm": {"directives": {"exclusive": "user"}}}),
+        ),
     )
     .await?;
     let job = sky.until_true("too-early", "Stalled", "NotSupported").await?;
     let words = message(&job, "Stalled");
     ensure!(
-        words == "spec.onClusterLost: Reschedule is not supported yet; remove it",
+        words == "spec.slurm.directives.exclusive is not supported yet; remove it",
         "{words:?}"
     );
     nowhere(&sky, "too-early").await?;
