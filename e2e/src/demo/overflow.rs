@@ -29,9 +29,12 @@ pub async fn show(stage: &Stage, claims: &mut Claims) -> Result<()> {
     stage
         .run(&format!("sed s/NAME/{name}/ {DOCUMENT} | kubectl apply -f -"))
         .await?;
-    let all_run = |line: &str| line.split_whitespace().nth(3) == Some("10") || ends(line);
+    // It is held for some seconds after its id is recorded, so that it is in the queue now.
     stage
-        .watch(&format!("kubectl get skyj {name} --watch"), all_run)
+        .run(&format!(
+            "kubectl wait skyj/{name} --for=jsonpath='{{.status.placement.shares[?(@.cluster==\"{HPC}\")].instance}}' \
+             --timeout=60s"
+        ))
         .await?;
     let queue = stage
         .run("env SLURM_CONF=\"$SKY_SLURM_HPC_1_CONF\" squeue --array --noheader --format='%i %j %T %N'")

@@ -1,7 +1,7 @@
 //! Step 4: carries out the plan's steps on members. Makes no choices; what a member answers is remembered and planned
 //! with the next time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -46,7 +46,8 @@ pub(super) async fn steps(
     let now = Instant::now();
     forget_seen(steps, memory);
     let due: Vec<&Step> = steps.iter().filter(|step| is_due(step, memory, now)).collect();
-    // From the moment on that it is asked for, an instance may run, whatever is answered.
+    // From the moment on that it is asked for, an instance may run, unless it is answered that it was not let go.
+    let mut asked: BTreeMap<String, String> = BTreeMap::new();
     for step in &due {
         if let Step::Ensure {
             share,
@@ -57,7 +58,9 @@ pub(super) async fn steps(
         {
             let instance = (share.id.clone(), instance.clone());
             memory.unreleased.remove(&instance);
-            memory.released.insert(instance);
+            if memory.released.insert(instance.clone()) {
+                asked.extend([instance]);
+            }
         }
     }
     let ledger = &memory.ledger;
@@ -95,8 +98,29 @@ pub(super) async fn steps(
         }
     }))
     .await;
+    take_back(&outcomes, &asked, memory);
     remember(outcomes, memory, now);
     next_try(memory, now)
+}
+
+/// Forgets that instances were asked for, for the first time, whose member answered that it did nothing.
+fn take_back(outcomes: &[Outcome], asked: &BTreeMap<String, String>, memory: &mut Memory) {
+    for outcome in outcomes {
+        let refused = outcome
+            .result
+            .as_ref()
+            .err()
+            .is_some_and(|setback| !setback.is_unknown());
+        let named = outcome
+            .share
+            .as_ref()
+            .and_then(|share| asked.get_key_value(share));
+        if let Some((share, instance)) = named.filter(|_| refused) {
+            let instance = (share.clone(), instance.clone());
+            memory.released.remove(&instance);
+            memory.unreleased.insert(instance);
+        }
+    }
 }
 
 /// Only the withdrawals among `steps`: for a job whose spec cannot be carried out, or is not bound yet.

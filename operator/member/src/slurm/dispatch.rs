@@ -63,7 +63,11 @@ pub(super) async fn ensure(site: &Site, share: &Share) -> Result<Ensured, Member
     match changed? {
         Changed::Done => Ok(Ensured::Updated),
         Changed::Over => Ok(Ensured::Present),
-        Changed::Gone => Err(gone(&share.key.object)),
+        // It was there when it was looked for: a first answer may have been lost, and with it the job that ran.
+        Changed::Gone => Err(MemberError {
+            class: Class::Unreachable,
+            ..gone(&share.key.object)
+        }),
     }
 }
 

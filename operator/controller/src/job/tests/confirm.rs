@@ -189,6 +189,24 @@ async fn what_is_forgotten_before_it_was_recorded_is_created_again_also_by_the_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_gone_when_its_release_was_refused_never_ran_and_is_created_again() {
+    let mut stage = applied().await;
+    stage.run(3).await;
+    // It is forgotten, and that is not told before the release is asked for and answered.
+    stage.member("b").whisper(true);
+    stage.member("b").delete("job");
+    stage.run(CONFIRM).await;
+    stage.member("b").whisper(false);
+    finish(&mut stage).await;
+    let effects = stage.effects();
+    let of_b = effects.iter().filter(|effect| effect.starts_with("b:"));
+    assert_eq!(
+        of_b.collect::<Vec<_>>(),
+        ["b: create job/1-1", "b: create job/1-1", "b: release job/1-1"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_released_and_is_gone_may_have_run() {
     let mut stage = applied().await;
     stage.run(CONFIRM + 3).await;
