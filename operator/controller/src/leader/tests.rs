@@ -128,11 +128,15 @@ fn refusal(code: u16) -> (u16, Value) {
     )
 }
 
+thread_local! {
+    /// What the paused clock said when it was first asked: every test has a thread, and a clock, of its own.
+    static BEGIN: Instant = Instant::now();
+}
+
 /// The paused clock of the test's runtime.
 fn paused() -> Duration {
-    static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let begin = *BEGIN.get_or_init(std::time::Instant::now);
-    Duration::from_secs(1) + Instant::now().into_std().saturating_duration_since(begin)
+    let now = Instant::now();
+    Duration::from_secs(1) + BEGIN.with(|begin| now.saturating_duration_since(*begin))
 }
 
 /// A candidate that stands.
