@@ -110,33 +110,48 @@ pub fn remedy(missing: &[&str]) -> String {
     )
 }
 
-/// The library that shows a program another time, of Debian's package faketime; installed when it is missing.
+/// The library that shows a program another time, of Debian's package faketime.
 pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
-    const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-    if let Some(library) = in_libraries(LIBRARY) {
-        return Ok(library);
-    }
-    if !installs() {
-        bail!("missing: faketime; {}", remedy(&["faketime"]));
-    }
-    let step = reporter.step("installing faketime");
-    install_or_update(&["faketime"]).await?;
-    step.done();
-    in_libraries(LIBRARY).with_context(|| format!("installed, but not found: {LIBRARY}"))
+    installed(
+        "faketime",
+        || in_libraries("faketime/libfaketimeMT.so.1"),
+        reporter,
+    )
+    .await
 }
 
-/// promtool, of Debian's package prometheus; installed when it is missing.
+/// promtool, of Debian's package prometheus.
 pub async fn promtool(reporter: &Reporter) -> Result<PathBuf> {
-    if let Some(program) = machine::find("promtool") {
-        return Ok(program);
+    installed("prometheus", || machine::find("promtool"), reporter).await
+}
+
+/// A Python that makes virtual environments, of Debian's package python3-venv.
+pub async fn python(reporter: &Reporter) -> Result<PathBuf> {
+    let complete = |python: &PathBuf| {
+        let mut asked = std::process::Command::new(python);
+        let answer = asked.args(["-c", "import ensurepip, venv"]).output();
+        answer.is_ok_and(|answer| answer.status.success())
+    };
+    let look = || machine::find("python3").filter(complete);
+    installed("python3-venv", look, reporter).await
+}
+
+/// What `look` finds, installed from `package` when it is missing.
+async fn installed(
+    package: &str,
+    look: impl Fn() -> Option<PathBuf>,
+    reporter: &Reporter,
+) -> Result<PathBuf> {
+    if let Some(found) = look() {
+        return Ok(found);
     }
     if !installs() {
-        bail!("missing: promtool; {}", remedy(&["prometheus"]));
+        bail!("missing: {package}; {}", remedy(&[package]));
     }
-    let step = reporter.step("installing prometheus");
-    install_or_update(&["prometheus"]).await?;
+    let step = reporter.step(format!("installing {package}"));
+    install_or_update(&[package]).await?;
     step.done();
-    machine::find("promtool").context("installed, but not found: promtool")
+    look().with_context(|| format!("installed, but nothing of it found: {package}"))
 }
 
 /// A file below Debian's place for libraries, which has the machine's architecture in it.

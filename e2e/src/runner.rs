@@ -54,6 +54,37 @@ impl Counts {
     }
 }
 
+/// What a run has seen so far.
+#[derive(Default)]
+struct Tally {
+    counts: Cell<Counts>,
+    /// A line for each failure, told again at the end: the first one may be thousands of lines above it.
+    failures: RefCell<Vec<String>>,
+}
+
+impl Tally {
+    fn add(&self, more: Counts) {
+        let mut sum = self.counts.get();
+        sum.add(more);
+        self.counts.set(sum);
+    }
+
+    fn fail(&self, line: impl Into<String>) {
+        self.failures.borrow_mut().push(line.into());
+    }
+
+    fn conclude(&self, reporter: &Reporter) {
+        let counts = self.counts.get();
+        for line in self.failures.borrow().iter() {
+            reporter.result(line);
+        }
+        if counts.skipped > 0 {
+            reporter.result(format!("{} skipped", counts.skipped));
+        }
+        reporter.result(counts.line());
+    }
+}
+
 /// What a case works with.
 pub struct Context {
     pub reporter: Reporter,
@@ -154,34 +185,31 @@ pub async fn run(names: &[String], only: &str, lanes: usize, reporter: &Reporter
         bail!("no case of {} has {only:?} in its name", names.join(", "));
     }
     let root = labs_root()?;
-    let counts = Cell::new(Counts::default());
-    let outcome = run_all(&root, names.is_empty(), chosen, lanes, reporter, &counts).await;
-    let mut counts = counts.get();
+    let tally = Tally::default();
+    let outcome = run_all(&root, names.is_empty(), chosen, lanes, reporter, &tally).await;
     if let Err(error) = outcome {
-        reporter.result(format!("FAILED the run: {error:#}"));
-        counts.add(Counts::FAILED);
+        tally.fail(format!("FAILED the run: {error:#}"));
+        tally.add(Counts::FAILED);
         abandon().await?;
     }
     let _ = fs::remove_dir_all(root);
-    if counts.skipped > 0 {
-        reporter.result(format!("{} skipped", counts.skipped));
-    }
-    reporter.result(counts.line());
-    Ok(counts.failed == 0)
+    tally.conclude(reporter);
+    Ok(tally.counts.get().failed == 0)
 }
 
-/// Adds to `counts` as it goes; an error ends the run.
+/// Adds to `tally` as it goes; an error ends the run.
 async fn run_all(
     root: &Path,
     everything: bool,
     chosen: Vec<Chosen<'_>>,
     lanes: usize,
     reporter: &Reporter,
-    counts: &Cell<Counts>,
+    tally: &Tally,
 ) -> Result<()> {
     if everything {
-        let checked = workspace::check(reporter).await?;
-        add(counts, checked);
+        let (counts, failed) = workspace::check(reporter).await?;
+        tally.add(counts);
+        failed.into_iter().for_each(|line| tally.fail(line));
     }
     let lanes = lanes.clamp(1, chosen.len().max(1));
     let waiting = RefCell::new(VecDeque::from(chosen));
@@ -195,7 +223,7 @@ async fn run_all(
             own: RefCell::new(Vec::new()),
             remark: RefCell::new(None),
         };
-        run_lane(context, &waiting, lanes > 1, counts)
+        run_lane(context, &waiting, lanes > 1, tally)
     });
     futures::future::try_join_all(lanes).await?;
     Ok(())
@@ -206,7 +234,7 @@ async fn run_lane(
     mut context: Context,
     waiting: &RefCell<VecDeque<Chosen<'_>>>,
     beside_others: bool,
-    counts: &Cell<Counts>,
+    tally: &Tally,
 ) -> Result<()> {
     let reporter = context.reporter.clone();
     loop {
@@ -220,25 +248,22 @@ async fn run_lane(
         context
             .reporter
             .result(format!("\n{}: {}", suite.name, suite.about));
-        let outcome = run_suite(&context, chosen, counts).await;
+        let outcome = run_suite(&context, chosen, tally).await;
         context.reporter.publish();
         outcome?;
     }
 }
 
-async fn run_suite(context: &Context, chosen: Chosen<'_>, counts: &Cell<Counts>) -> Result<()> {
+async fn run_suite(context: &Context, chosen: Chosen<'_>, tally: &Tally) -> Result<()> {
     let picked = |case: &&Case| case.name.contains(chosen.only);
     for case in chosen.suite.cases.iter().filter(picked) {
-        let outcome = run_case(context, case).await?;
-        add(counts, outcome);
+        let (counts, line) = run_case(context, case).await?;
+        tally.add(counts);
+        if counts == Counts::FAILED {
+            tally.fail(format!("{}: {line}", chosen.suite.name));
+        }
     }
     Ok(())
-}
-
-fn add(counts: &Cell<Counts>, more: Counts) {
-    let mut sum = counts.get();
-    sum.add(more);
-    counts.set(sum);
 }
 
 /// Takes down every lab of this run: for an interrupt.
@@ -246,7 +271,8 @@ pub async fn abandon() -> Result<()> {
     sweep_run(&run_dir()?).await
 }
 
-async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
+/// How the case ended, and the line that says so.
+async fn run_case(context: &Context, case: &Case) -> Result<(Counts, String)> {
     let begin = Instant::now();
     let outcome = (case.run)(context).await;
     let seconds = begin.elapsed().as_secs_f32();
@@ -265,7 +291,7 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
     if context.reporter.holds() {
         context.reporter.note(&line);
     }
-    context.reporter.result(line);
+    context.reporter.result(&line);
     if counts == Counts::FAILED {
         context.reporter.result(context.log_tails());
         context.drop_shared().await?;
@@ -274,7 +300,7 @@ async fn run_case(context: &Context, case: &Case) -> Result<Counts> {
         .drop_own()
         .await
         .with_context(|| format!("take down the labs of {}", case.name))?;
-    Ok(counts)
+    Ok((counts, line))
 }
 
 /// A directory for this run's labs, after those of runs that were killed are taken away.

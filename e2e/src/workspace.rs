@@ -21,9 +21,10 @@ pub fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
-/// Runs all checks, one after the other, and shows what cargo says.
-pub async fn check(reporter: &Reporter) -> Result<Counts> {
+/// Runs all checks, one after the other, and shows what cargo says. Answers a line for each that failed.
+pub async fn check(reporter: &Reporter) -> Result<(Counts, Vec<String>)> {
     let mut counts = Counts::default();
+    let mut failures = Vec::new();
     let lints: [(&str, &[&str]); 2] = [
         ("format", &["fmt", "--all", "--", "--check"]),
         (
@@ -44,7 +45,11 @@ pub async fn check(reporter: &Reporter) -> Result<Counts> {
         let (success, _) = run(arguments, &[], reporter).await?;
         step.done();
         counts.add(if success { Counts::PASSED } else { Counts::FAILED });
-        reporter.result(format!("{} {name}", if success { "ok" } else { "FAILED" }));
+        let line = format!("{} {name}", if success { "ok" } else { "FAILED" });
+        reporter.result(&line);
+        if !success {
+            failures.push(line);
+        }
     }
     let step = reporter.step("tests of the workspace");
     let (success, lines) = run(
@@ -59,9 +64,12 @@ pub async fn check(reporter: &Reporter) -> Result<Counts> {
     if !success && tests.failed == 0 {
         // They did not even compile.
         tests.add(Counts::FAILED);
+        failures.push("FAILED to compile the tests".to_owned());
     }
     counts.add(tests);
-    Ok(counts)
+    let failed = |line: &String| line.starts_with("test ") && line.ends_with("... FAILED");
+    failures.extend(lines.into_iter().filter(failed));
+    Ok((counts, failures))
 }
 
 /// Runs cargo with these variables and passes its output on; answers whether it succeeded, and what it printed.

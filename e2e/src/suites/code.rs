@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::sky::Sky;
 use super::{Case, Suite};
 use crate::cluster;
+use crate::packages;
 use crate::programs::cache_home;
 use crate::report::Reporter;
 use crate::runner::Context;
@@ -120,9 +121,8 @@ async fn examples(reporter: &Reporter) -> Result<PathBuf> {
 /// A Python with what `requirements.txt` pins, made once per content in a cache outside the checkout.
 async fn python(folder: &Path, reporter: &Reporter) -> Result<PathBuf> {
     let requirements = folder.join("requirements.txt");
-    let version = output("python3", &["--version"])
-        .await
-        .context("install Python 3.10 or newer, with its module venv")?;
+    let interpreter = packages::python(reporter).await?.display().to_string();
+    let version = output(&interpreter, &["--version"]).await?;
     let mut hash = Sha256::new();
     hash.update(fs::read(&requirements)?);
     hash.update(version);
@@ -144,11 +144,10 @@ async fn python(folder: &Path, reporter: &Reporter) -> Result<PathBuf> {
         let step = reporter.step("installing the Python client");
         let _ = fs::remove_dir_all(home.join("venv"));
         output(
-            "python3",
+            &interpreter,
             &["-m", "venv", &home.join("venv").display().to_string()],
         )
-        .await
-        .context("make a virtual environment; on Debian as root: apt-get install python3-venv")?;
+        .await?;
         let pinned = requirements.display().to_string();
         let install = [
             "-m",

@@ -4,6 +4,10 @@
 mod kills;
 mod trouble;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, ensure};
 use futures::FutureExt;
 use serde_json::{Value, json};
@@ -58,10 +62,8 @@ async fn joined(context: &Context, plan: &Plan, slurms: &[&str]) -> Result<Sky> 
     let sky = Sky::on(context, plan).await?;
     for name in slurms {
         if sky.clusters().get_opt(name).await?.is_none() {
-            let cluster = sky.lab.slurm(name)?;
-            let (url, token) = (cluster.direct_url(), cluster.token_file().display().to_string());
-            let from = ["--slurm", &url, "--user", JOB_USER, "--token-file", &token];
-            sky.lab.sky(&[&["join", name], &from[..]].concat()).await?;
+            let token = sky.lab.slurm(name)?.token_file();
+            join(&sky, name, &token).await?;
         }
         sky.cluster_until(name, "Ready", |cluster| {
             sky::is_true(&sky::cluster_conditions(cluster), "Ready")
@@ -69,6 +71,32 @@ async fn joined(context: &Context, plan: &Plan, slurms: &[&str]) -> Result<Sky> 
         .await?;
     }
     Ok(sky)
+}
+
+/// Joins a Slurm cluster by the token in this file.
+async fn join(sky: &Sky, name: &str, token: &Path) -> Result<()> {
+    let (url, token) = (sky.lab.slurm(name)?.direct_url(), token.display().to_string());
+    let from = ["--slurm", &url, "--user", JOB_USER, "--token-file", &token];
+    sky.lab.sky(&[&["join", name], &from[..]].concat()).await?;
+    Ok(())
+}
+
+/// An empty file in the cluster's working directory that replicas write to.
+fn ledger(cluster: &SlurmCluster, name: &str) -> Result<PathBuf> {
+    let path = cluster.work_dir().join(name);
+    fs::write(&path, "")?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?;
+    Ok(path)
+}
+
+/// Waits until no job is left.
+async fn queue_empties(cluster: &SlurmCluster) -> Result<()> {
+    wait::until("the queue to be empty", SOON, async || {
+        let left = queue(cluster).await?;
+        ensure!(left.is_empty(), "{}: {left:?}", cluster.name());
+        Ok(())
+    })
+    .await
 }
 
 /// Replicas of a cpu each that may run on a Slurm cluster's own system.
@@ -120,11 +148,5 @@ async fn deletion(context: &Context) -> Result<()> {
     sky.until("gone", "running", |job| sky::phase(job) == "Running")
         .await?;
     sky.delete("gone").await?;
-    let cluster = sky.lab.slurm(HPC)?;
-    wait::until("the queue to be empty", SOON, async || {
-        let left = queue(&cluster).await?;
-        ensure!(left.is_empty(), "{left:?}");
-        Ok(())
-    })
-    .await
+    queue_empties(&sky.lab.slurm(HPC)?).await
 }

@@ -54,6 +54,15 @@ pub(crate) async fn tell(
     }
 }
 
+/// What is in the way on a member, if that is its trouble.
+pub(crate) fn conflict(cluster: &str, trouble: Option<&sky_core::observation::Trouble>) -> Option<Trouble> {
+    let trouble = trouble.filter(|trouble| trouble.reason == "Conflict")?;
+    Some((
+        trouble.reason.clone(),
+        format!("on {cluster}: {}", trouble.message),
+    ))
+}
+
 /// Each eviction in words of its own.
 pub(crate) fn evictions(evictions: &[Eviction]) -> impl Iterator<Item = Trouble> {
     evictions.iter().map(|eviction| {

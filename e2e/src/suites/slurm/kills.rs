@@ -1,7 +1,7 @@
 //! Two Slurm clusters and two of Kubernetes, two hundred jobs, and the daemons of Slurm killed among them: each replica runs
 //! once, by a ledger that it writes itself, and what Slurm wrote down agrees. Part of the suite `slurm`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use sky_crds::SkyJob;
 
-use super::{HPC, joined, queue};
+use super::{HPC, joined, ledger, queue_empties};
 use crate::plan::{MemberSpec, Plan};
 use crate::runner::Context;
-use crate::suites::sky::{self, SOON, Sky, need_real};
+use crate::suites::sky::{self, Sky, need_real};
 use crate::wait;
 
 const HPC_2: &str = "hpc-2";
@@ -37,7 +37,7 @@ pub(super) async fn two_hundred_jobs_on_four_clusters_outlive_five_kills_and_run
     context: &Context,
 ) -> Result<()> {
     let sky = four(context).await?;
-    let ledger = Ledger::open(&sky)?;
+    let ledger = Ledger(ledger(&sky.lab.slurm(HPC)?, "ledger")?);
     let names = (0..JOBS).map(|number| format!("many-{number}"));
     let created = stream::iter(names.enumerate()).map(|(number, name)| {
         let spec = spec(number, &ledger);
@@ -64,13 +64,7 @@ pub(super) async fn two_hundred_jobs_on_four_clusters_outlive_five_kills_and_run
     sky.delete_all().await?;
     sky.all_gone(BOUND).await?;
     for name in [HPC, HPC_2] {
-        let cluster = sky.lab.slurm(name)?;
-        wait::until("the queue to be empty", SOON, async || {
-            let left = queue(&cluster).await?;
-            ensure!(left.is_empty(), "{name}: {left:?}");
-            Ok(())
-        })
-        .await?;
+        queue_empties(&sky.lab.slurm(name)?).await?;
     }
     context.remark(format!("{JOBS} jobs, {} kills", KILLS.len()));
     Ok(())
@@ -135,7 +129,7 @@ async fn once(sky: &Sky, ledger: &Ledger, jobs: &[SkyJob]) -> Result<()> {
     );
     for (name, count) in on_slurm {
         let finished = fs::read_to_string(sky.lab.slurm(&name)?.finished_jobs())?;
-        let completed: std::collections::BTreeSet<&str> = finished
+        let completed: BTreeSet<&str> = finished
             .lines()
             .filter(|line| line.contains("JobState=COMPLETED"))
             .filter_map(|line| line.split(' ').find_map(|word| word.strip_prefix("Name=")))
@@ -154,14 +148,6 @@ async fn once(sky: &Sky, ledger: &Ledger, jobs: &[SkyJob]) -> Result<()> {
 struct Ledger(PathBuf);
 
 impl Ledger {
-    fn open(sky: &Sky) -> Result<Self> {
-        let path = sky.lab.slurm(HPC)?.work_dir().join("ledger");
-        fs::write(&path, "")?;
-        let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        fs::set_permissions(&path, all)?;
-        Ok(Self(path))
-    }
-
     fn read(&self) -> Result<Runs> {
         let mut runs = Runs::new();
         for line in fs::read_to_string(&self.0)?.lines() {

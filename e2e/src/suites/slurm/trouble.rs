@@ -2,17 +2,16 @@
 //! and containers, without which an image would be no image. Part of the suite `slurm`.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{HPC, joined};
+use super::{HPC, join, joined, ledger, queue_empties};
 use crate::operator;
 use crate::plan::{MemberSpec, Plan};
 use crate::runner::Context;
-use crate::slurm::{JOB_USER, SlurmCluster};
+use crate::slurm::JOB_USER;
 use crate::suites::sky::{self, SOON, Sky, need_real};
 use crate::wait;
 
@@ -32,15 +31,6 @@ async fn shared(context: &Context) -> Result<Sky> {
 
 fn spec(replicas: i64, run: &str) -> Value {
     json!({"replicas": replicas, "run": run, "slurm": {}, "resources": {"cpu": 1, "memory": "64Mi"}})
-}
-
-/// A file in the cluster's working directory that replicas write to.
-fn ledger(cluster: &SlurmCluster, name: &str) -> Result<PathBuf> {
-    let path = cluster.work_dir().join(name);
-    fs::write(&path, "")?;
-    let all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    fs::set_permissions(&path, all)?;
-    Ok(path)
 }
 
 pub(super) async fn an_image_is_the_container_that_the_cluster_maps_it_to(context: &Context) -> Result<()> {
@@ -92,12 +82,8 @@ pub(super) async fn a_node_that_fails_fails_its_replicas_in_words_and_none_runs_
         "{}",
         sky::describe(&job)
     );
-    wait::until("the other replicas to be stopped", SOON, async || {
-        let left = super::queue(&cluster).await?;
-        ensure!(left.is_empty(), "{left:?}");
-        Ok(())
-    })
-    .await?;
+    // The other replicas are stopped.
+    queue_empties(&cluster).await?;
     cluster.daemon("slurmd-1")?.restart().await?;
     cluster.resume(&node).await?;
     cluster.nodes_idle(SOON).await?;
@@ -115,28 +101,7 @@ pub(super) async fn a_token_that_ends_is_said_and_with_a_new_one_it_goes_on(cont
     let short = cluster.mint(JOB_USER, Duration::from_secs(12))?;
     let file = sky.lab.dir().join("short-token");
     fs::write(&file, short)?;
-    let (url, file, good) = (
-        cluster.direct_url(),
-        file.display().to_string(),
-        cluster.token_file().display().to_string(),
-    );
-    let join = |file: &str| -> Vec<String> {
-        let words = [
-            "join",
-            HPC,
-            "--slurm",
-            &url,
-            "--user",
-            JOB_USER,
-            "--token-file",
-            file,
-        ];
-        words.map(str::to_owned).into()
-    };
-    let call = join(&file);
-    sky.lab
-        .sky(&call.iter().map(String::as_str).collect::<Vec<_>>())
-        .await?;
+    join(&sky, HPC, &file).await?;
     let ledger = ledger(&cluster, "token-ends")?;
     let run = format!("echo $SKY_RANK >> {}; sleep 25", ledger.display());
     sky.create("lasting", spec(2, &run)).await?;
@@ -147,10 +112,7 @@ pub(super) async fn a_token_that_ends_is_said_and_with_a_new_one_it_goes_on(cont
             && !sky::is_true(&conditions, "CredentialsValid")
     })
     .await?;
-    let call = join(&good);
-    sky.lab
-        .sky(&call.iter().map(String::as_str).collect::<Vec<_>>())
-        .await?;
+    join(&sky, HPC, &cluster.token_file()).await?;
     sky.cluster_until(HPC, "Ready", |cluster| {
         sky::is_true(&sky::cluster_conditions(cluster), "Ready")
     })

@@ -26,16 +26,10 @@ fn troubles(status: &Status) -> Vec<Trouble> {
         .map(|condition| (condition.reason.clone(), condition.message.clone()))
         .collect();
     for cluster in &status.clusters {
-        let conflict = cluster
-            .trouble
-            .as_ref()
-            .filter(|trouble| trouble.reason == "Conflict");
+        let conflict = event::conflict(&cluster.cluster, cluster.trouble.as_ref());
         // Where the whole is stalled for it, that is told already.
         let told = troubles.iter().any(|(reason, _)| reason == "Conflict");
-        if let Some(trouble) = conflict.filter(|_| !told) {
-            let words = format!("on {}: {}", cluster.cluster, trouble.message);
-            troubles.push((trouble.reason.clone(), words));
-        }
+        troubles.extend(conflict.filter(|_| !told));
     }
     troubles.extend(event::evictions(&status.evictions));
     troubles

@@ -19,16 +19,9 @@ fn troubles(status: &Status) -> Vec<Trouble> {
         .iter()
         .filter(|condition| condition.kind == "Failed" && condition.status);
     let failed = failed.map(|condition| (condition.reason.clone(), condition.message.clone()));
-    let conflicts = status.clusters.iter().filter_map(|cluster| {
-        let trouble = cluster
-            .trouble
-            .as_ref()
-            .filter(|trouble| trouble.reason == "Conflict")?;
-        Some((
-            trouble.reason.clone(),
-            format!("on {}: {}", cluster.cluster, trouble.message),
-        ))
-    });
+    let clusters = status.clusters.iter();
+    let conflicts =
+        clusters.filter_map(|cluster| event::conflict(&cluster.cluster, cluster.trouble.as_ref()));
     let evictions = event::evictions(&status.evictions);
     failed.chain(conflicts).chain(evictions).collect()
 }

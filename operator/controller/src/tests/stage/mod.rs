@@ -5,6 +5,7 @@
 
 pub(crate) mod host;
 mod namespaces;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +13,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sky_core::workload::{Kind, WorkloadRef};
@@ -36,6 +36,8 @@ use crate::workloads::Workloads;
 use crate::{deployment, job};
 use host::Host;
 use namespaces::{Known, SeenTo};
+pub(crate) use shown::cache_of;
+use shown::{Guarded, Shown};
 
 pub(crate) const ORIGIN: &str = "origin";
 
@@ -52,75 +54,6 @@ pub(crate) enum Cache {
     Reconciler,
     /// What the scheduler reads.
     Scheduler,
-}
-
-type Guarded<K> = DeserializeGuard<K>;
-
-/// One reflector, and the version of each object that it shows.
-struct Shown<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
-    writer: reflector::store::Writer<Guarded<K>>,
-    versions: BTreeMap<String, Value>,
-}
-
-impl<K> Shown<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
-{
-    fn new() -> (reflector::Store<Guarded<K>>, Self) {
-        let (store, mut writer) = reflector::store();
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
-        let versions = BTreeMap::new();
-        (store, Self { writer, versions })
-    }
-
-    /// One that shows what the host has of this kind.
-    fn of(host: &Host, kind: &str) -> (reflector::Store<Guarded<K>>, Self) {
-        let (store, mut shown) = Self::new();
-        shown.take_in(host.all(kind));
-        (store, shown)
-    }
-
-    /// Takes in what is there now; answers what was new, changed or gone.
-    fn take_in(&mut self, objects: Vec<Value>) -> Vec<Guarded<K>> {
-        let read = |object: &Value| serde_json::from_value::<Guarded<K>>(object.clone()).expect("an object");
-        let mut touched = Vec::new();
-        let mut present = BTreeMap::new();
-        for object in objects {
-            let key = format!(
-                "{}/{}",
-                object["metadata"]["namespace"], object["metadata"]["name"]
-            );
-            let version = object["metadata"]["resourceVersion"].clone();
-            if self
-                .versions
-                .get(&key)
-                .is_none_or(|known| known["metadata"]["resourceVersion"] != version)
-            {
-                self.writer.apply_watcher_event(&Event::Apply(read(&object)));
-                touched.push(read(&object));
-            }
-            present.insert(key, object);
-        }
-        for (key, object) in &self.versions {
-            if !present.contains_key(key) {
-                self.writer.apply_watcher_event(&Event::Delete(read(object)));
-                touched.push(read(object));
-            }
-        }
-        self.versions = present;
-        touched
-    }
-}
-
-/// A cache of these objects, which does not change.
-pub(crate) fn cache_of<K>(objects: Vec<Value>) -> reflector::Store<Guarded<K>>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
-{
-    let (store, mut shown) = Shown::new();
-    shown.take_in(objects);
-    store
 }
 
 /// One life of the operator.
