@@ -98,7 +98,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A lab of this plan, shared with the cases before and after that want the same. A case that fails
+    /// A lab of this plan, shared with the suite's cases before and after that want the same. A case that fails
     /// spoils it: the next gets a new one.
     pub async fn lab(&self, plan: &Plan) -> Result<Lab> {
         let kept = self.shared.borrow().clone().filter(|lab| *lab.plan() == *plan);
@@ -238,8 +238,10 @@ async fn run_lane(
 ) -> Result<()> {
     let reporter = context.reporter.clone();
     loop {
+        // A suite may leave in its lab what another does not expect.
+        context.drop_shared().await?;
         let Some(chosen) = waiting.borrow_mut().pop_front() else {
-            return context.drop_shared().await;
+            return Ok(());
         };
         let suite = chosen.suite;
         if beside_others {
