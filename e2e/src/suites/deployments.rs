@@ -63,11 +63,11 @@ pub(super) async fn patch(sky: &Sky, name: &str, patch: Value) -> Result<()> {
     Ok(())
 }
 
-fn status(of: &SkyDeployment) -> SkyDeploymentStatus {
+pub(super) fn status(of: &SkyDeployment) -> SkyDeploymentStatus {
     of.status.clone().unwrap_or_default()
 }
 
-fn describe(of: &SkyDeployment) -> String {
+pub(super) fn describe(of: &SkyDeployment) -> String {
     let status = status(of);
     let summary = status.summary.unwrap_or_default();
     let phase = status.phase.unwrap_or_default();
@@ -75,7 +75,7 @@ fn describe(of: &SkyDeployment) -> String {
 }
 
 /// Waits until the SkyDeployment is as `holds` wants it, for the spec that it has now.
-async fn until(
+pub(super) async fn until(
     sky: &Sky,
     name: &str,
     what: &str,
@@ -99,7 +99,7 @@ pub(super) async fn serves(sky: &Sky, name: &str, summary: &str) -> Result<SkyDe
     .await
 }
 
-fn is_true(of: &SkyDeployment, kind: &str) -> bool {
+pub(super) fn is_true(of: &SkyDeployment, kind: &str) -> bool {
     super::sky::is_true(&status(of).conditions, kind)
 }
 

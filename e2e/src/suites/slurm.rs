@@ -1,7 +1,8 @@
-//! Suite `slurm`: SkyJobs on a real Slurm, through the operator. `trouble`: what goes wrong there.
-//! `kills`: the long case, on four clusters.
+//! Suite `slurm`: SkyJobs on a real Slurm, through the operator. `services`: SkyDeployments. `trouble`: what goes wrong
+//! there. `kills`: the long case, on four clusters.
 
 mod kills;
+mod services;
 mod trouble;
 
 use std::fs;
@@ -24,7 +25,7 @@ const CLOUD: &str = "cloud";
 
 pub const SUITE: Suite = Suite {
     name: "slurm",
-    about: "SkyJobs run on a real Slurm cluster: bound, recorded, released, observed, withdrawn",
+    about: "SkyJobs and SkyDeployments run on a real Slurm cluster: bound, recorded, released, observed, withdrawn",
     cases: &[
         Case {
             name: "a_job_runs_as_an_array_and_its_output_is_read",
@@ -38,6 +39,7 @@ pub const SUITE: Suite = Suite {
             name: "a_job_that_is_deleted_leaves_nothing_in_the_queue",
             run: |context| deletion(context).boxed_local(),
         },
+        case!(services::replicas_of_a_deployment_are_kept_running_scaled_and_rolled_over),
         case!(trouble::an_image_is_the_container_that_the_cluster_maps_it_to),
         case!(trouble::a_node_that_fails_fails_its_replicas_in_words_and_none_runs_again),
         case!(trouble::a_token_that_ends_is_said_and_with_a_new_one_it_goes_on),

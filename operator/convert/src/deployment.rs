@@ -67,13 +67,14 @@ pub fn workload(api: &SkyDeployment, defaults: &Defaults) -> Result<Workload, Re
 /// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
 pub fn parse(api: &SkyDeployment, defaults: &Defaults) -> Result<Deployment, Refused> {
     let spec = &api.spec;
-    workload::refuse_unsupported(Kind::SkyDeployment, &spec.workload)?;
+    workload::refuse_unsupported(&spec.workload)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::DEPLOYMENT_CPU)?;
     refuse_restart_policy(spec.workload.template.as_ref())?;
     let overrides = Rules::read(&spec.workload)?;
     let labels = copied(api.metadata.labels.as_ref());
     let mut workload = Workload {
         replicas: i64::from(spec.replicas),
+        program: workload::kind_of_program(&spec.workload, defaults),
         ..workload::workload(Kind::SkyDeployment, &api.metadata, &spec.workload, needs)
     };
     // Annotations stay off the pods of a SkyDeployment.

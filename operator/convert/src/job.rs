@@ -55,7 +55,7 @@ pub struct Job {
 /// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
 pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let spec = &job.spec;
-    workload::refuse_unsupported(Kind::SkyJob, &spec.workload)?;
+    workload::refuse_unsupported(&spec.workload)?;
     let replicas = replicas(spec)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
     let overrides = Rules::read(&spec.workload)?;

@@ -39,17 +39,14 @@ pub(crate) fn invalid(message: String) -> Refused {
 }
 
 /// Fields whose behaviour is not there yet are refused, never ignored.
-pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<(), Refused> {
-    let fields = [
-        ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
-        (
-            "slurm.directives.exclusive",
-            workload
-                .slurm
-                .as_ref()
-                .is_some_and(|slurm| slurm.directives.contains_key("exclusive")),
-        ),
-    ];
+pub(crate) fn refuse_unsupported(workload: &WorkloadSpec) -> Result<(), Refused> {
+    let fields = [(
+        "slurm.directives.exclusive",
+        workload
+            .slurm
+            .as_ref()
+            .is_some_and(|slurm| slurm.directives.contains_key("exclusive")),
+    )];
     let refused: Vec<&str> = fields
         .iter()
         .filter(|(_, given)| *given)

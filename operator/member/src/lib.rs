@@ -102,7 +102,7 @@ pub enum Desired {
 }
 
 /// A number of replicas.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
     /// The share's object.
     pub key: ShareKey,
@@ -110,6 +110,8 @@ pub struct Scale {
     pub stamp: Stamp,
     /// Replicas.
     pub replicas: i64,
+    /// The share as its replicas still are, where that is known: for managers that keep no template of their own.
+    pub template: Option<Box<Share>>,
 }
 
 /// What `ensure` did.

@@ -166,7 +166,7 @@ impl Subject for Real {
     fn description(&self) -> Description {
         Description {
             namespaces: false,
-            deployments: false,
+            deployments: true,
             configs: false,
             confirms: true,
             asks: Resources::new(1000, 50 << 20),

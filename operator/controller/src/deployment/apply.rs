@@ -2,6 +2,7 @@
 //! with the next time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -9,8 +10,8 @@ use sky_convert::accelerator::accelerator;
 use sky_convert::deployment::{Deployment, key, share, stamp};
 use sky_core::deployment::Step;
 use sky_core::placement::PlacedShare;
-use sky_core::share::ShareKey;
-use sky_member::{Class, Desired, Ensured, MemberError, Scale, Withdraw, Withdrawn};
+use sky_core::share::{Share, ShareKey};
+use sky_member::{Class, Desired, Ensured, Member, MemberError, Scale, Withdraw, Withdrawn};
 use tokio::time::Instant;
 
 use super::Context;
@@ -82,10 +83,13 @@ pub(super) async fn steps(
                 ..
             } => match (wanted.present, wanted.before) {
                 (Some(_), None) if *as_before => Some(Err(not_kept().into())),
-                (Some(_), Some(before)) if *as_before => {
-                    Some(ensure(context, before, share, false, ledger).await)
-                }
-                (Some(present), _) => Some(ensure(context, present, share, *only_scale, ledger).await),
+                (Some(_), Some(before)) if *as_before => Some(ensure(context, before, share, ledger).await),
+                (Some(present), before) if *only_scale => Some(
+                    scale(context, present, before, share)
+                        .await
+                        .map_err(Setback::from),
+                ),
+                (Some(present), _) => Some(ensure(context, present, share, ledger).await),
                 (None, _) => None,
             },
         };
@@ -105,57 +109,81 @@ async fn ensure(
     context: &Context,
     deployment: &Deployment,
     placed: &PlacedShare,
-    only_scale: bool,
     ledger: &Ledger,
 ) -> Result<Done, Setback> {
-    let member = context
-        .fleet
-        .member(&placed.cluster)
-        .ok_or_else(|| unseated(&placed.cluster))?;
-    let desired = if only_scale {
-        Desired::Replicas(Box::new(Scale {
-            key: key(&deployment.workload, placed),
-            stamp: stamp(deployment, placed, &context.origin),
-            replicas: placed.replicas,
-        }))
-    } else {
-        // Without its labels nobody knows which overrides apply.
-        let rules = context.rules.read();
-        let standing = rules.clusters.get(placed.cluster.as_str());
-        let standing = standing.ok_or_else(|| unseated(&placed.cluster))?;
-        let mut share = share(deployment, placed, standing, &context.origin);
-        if deployment.workload.needs.accelerator.is_some() {
-            let nodes = context.fleet.read(&placed.cluster, View::nodes).flatten();
-            let needs = deployment.workload.needs_on(standing);
-            share.accelerator = accelerator(&needs, &nodes.unwrap_or_default());
-            if share.accelerator.is_none() {
-                let words = "no node there has the accelerators any more";
-                return Err(MemberError::new(Class::Throttled, words).into());
-            }
-        }
-        Desired::Share(Box::new(share))
-    };
-    claim(
-        &context.fleet,
-        &*member,
-        &deployment.workload.namespace,
-        &context.origin,
-    )
-    .await?;
-    if let Desired::Share(share) = &desired
-        && deployment.follow_config
-    {
+    let member = member_of(context, placed)?;
+    let share = desired(context, deployment, placed)?;
+    claim_for(context, &*member, deployment).await?;
+    if deployment.follow_config {
         let found = |view: &View| view.share(&share.key).map(|seen| seen.instance.clone());
         let instance = context.fleet.read(&placed.cluster, found).flatten();
         context
             .follow
-            .supply(&*member, share, instance.as_deref(), ledger)
+            .supply(&*member, &share, instance.as_deref(), ledger)
             .await?;
     }
-    Ok(match member.ensure(desired).await? {
+    Ok(done(member.ensure(Desired::Share(Box::new(share))).await?))
+}
+
+/// Changes only the number of replicas, which are those of `before`.
+async fn scale(
+    context: &Context,
+    deployment: &Deployment,
+    before: Option<&Deployment>,
+    placed: &PlacedShare,
+) -> Result<Done, MemberError> {
+    let member = member_of(context, placed)?;
+    let template = before
+        .map(|before| desired(context, before, placed))
+        .transpose()?;
+    claim_for(context, &*member, deployment).await?;
+    let scale = Scale {
+        key: key(&deployment.workload, placed),
+        stamp: stamp(deployment, placed, &context.origin),
+        replicas: placed.replicas,
+        template: template.map(Box::new),
+    };
+    Ok(done(member.ensure(Desired::Replicas(Box::new(scale))).await?))
+}
+
+fn done(ensured: Ensured) -> Done {
+    match ensured {
         Ensured::AsWanted(generation) => Done::AsWanted(generation),
         Ensured::Created | Ensured::Present | Ensured::Updated | Ensured::Absent => Done::AsWanted(0),
-    })
+    }
+}
+
+fn member_of(context: &Context, placed: &PlacedShare) -> Result<Arc<dyn Member>, MemberError> {
+    let member = context.fleet.member(&placed.cluster);
+    member.ok_or_else(|| unseated(&placed.cluster))
+}
+
+async fn claim_for(
+    context: &Context,
+    member: &dyn Member,
+    deployment: &Deployment,
+) -> Result<(), MemberError> {
+    let namespace = &deployment.workload.namespace;
+    claim(&context.fleet, member, namespace, &context.origin).await
+}
+
+/// The share as its member is to have it.
+fn desired(context: &Context, deployment: &Deployment, placed: &PlacedShare) -> Result<Share, MemberError> {
+    // Without its labels nobody knows which overrides apply.
+    let rules = context.rules.read();
+    let standing = rules.clusters.get(placed.cluster.as_str());
+    let standing = standing.ok_or_else(|| unseated(&placed.cluster))?;
+    let mut share = share(deployment, placed, standing, &context.origin);
+    if deployment.workload.needs.accelerator.is_some() {
+        let nodes = context.fleet.read(&placed.cluster, View::nodes).flatten();
+        let needs = deployment.workload.needs_on(standing);
+        share.accelerator = accelerator(&needs, &nodes.unwrap_or_default());
+        if share.accelerator.is_none() {
+            let words = "no node there has the accelerators any more";
+            return Err(MemberError::new(Class::Throttled, words));
+        }
+    }
+    Ok(share)
 }
 
 async fn withdraw(context: &Context, cluster: &str, key: &ShareKey) -> Result<Done, MemberError> {

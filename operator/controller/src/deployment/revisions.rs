@@ -88,14 +88,21 @@ async fn listed(
 }
 
 /// `deployment` with the template that its replicas still have, the newest of those that some have, when one of `steps`
-/// needs it. `None` also where that is not kept any more.
+/// may need it. `None` also where that is not kept any more.
 pub(super) async fn before(
     context: &Context,
     deployment: &SkyDeployment,
     steps: &[Step],
     members: &Members,
 ) -> Result<Option<Deployment>, DeploymentError> {
-    let needs = |step: &Step| matches!(step, Step::Ensure { as_before: true, .. });
+    let needs = |step: &Step| match step {
+        Step::Ensure {
+            only_scale,
+            as_before,
+            ..
+        } => *only_scale || *as_before,
+        Step::Withdraw { .. } => false,
+    };
     if !steps.iter().any(needs) {
         return Ok(None);
     }

@@ -27,8 +27,8 @@ impl SchedulerPlugin for ManagerFit {
 fn on_slurm(workload: &Workload, cluster: &Cluster) -> Result<(), Refusal> {
     let refuse = |words: String| Err(Refusal::new("ManagerUnsupported", words));
     let program = &workload.program;
-    if workload.kind == Kind::SkyDeployment {
-        return refuse("run by Slurm, which runs no SkyDeployment yet".into());
+    if workload.kind == Kind::SkyDeployment && !program.slurm {
+        return refuse("run by Slurm, which spec.slurm must allow for a SkyDeployment".into());
     }
     if let Some(field) = &program.kubernetes_only {
         return refuse(format!("run by Slurm, which does not know {field}"));

@@ -80,6 +80,7 @@ pub(super) async fn only_the_number_of_a_deployments_replicas_is_changed(scene: 
         key: before.key.clone(),
         stamp,
         replicas: 2,
+        template: Some(Box::new(before.clone())),
     };
     scene.member.ensure(Desired::Replicas(Box::new(scale))).await?;
     let mut events = scene.member.events();
@@ -100,6 +101,7 @@ pub(super) async fn a_deployment_that_is_not_there_is_not_scaled(scene: &Scene<'
         key: share.key,
         stamp: share.stamp,
         replicas: 2,
+        template: None,
     };
     let answer = scene.member.ensure(Desired::Replicas(Box::new(scale))).await;
     expect("scale", class(answer), Some(Class::Throttled))

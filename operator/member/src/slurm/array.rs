@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sky_core::Seconds;
 use sky_core::share::ShareKey;
 
 use super::comment::Comment;
@@ -57,6 +58,10 @@ pub(super) struct Replica {
     pub(super) doing: Doing,
     /// Whether it was ever on a node.
     pub(super) started: bool,
+    /// When it was last started, by Slurm's clock.
+    pub(super) start: Option<Seconds>,
+    /// For how many seconds it ran then, once it is over.
+    pub(super) ran: Option<Seconds>,
 }
 
 /// Tasks without records of their own: they wait, or were ended while they did.
@@ -94,6 +99,17 @@ impl Array {
 
     pub(super) fn has_started(&self) -> bool {
         self.tasks.values().any(|task| task.started)
+    }
+
+    /// Its only task, where it has one that has started.
+    pub(super) fn sole(&self) -> Option<&Replica> {
+        self.tasks.values().next()
+    }
+
+    /// What its only task is doing.
+    pub(super) fn doing(&self) -> Option<&Doing> {
+        let rest = self.rest.as_ref().map(|rest| &rest.doing);
+        self.sole().map(|task| &task.doing).or(rest)
     }
 
     /// Whether what of it has not started is held back.
@@ -159,7 +175,15 @@ pub(super) fn sort(records: &[JobRecord], user: &str) -> Listed {
             Some(index) => {
                 let ran = !record.batch_host.is_empty() && doing != Doing::Waiting;
                 let started = ran || record.restart_cnt.unwrap_or(0) > 0;
-                array.tasks.insert(index, Replica { doing, started });
+                let start = record.start_time.filter(|_| started);
+                let end = record.end_time.filter(|_| doing.is_over());
+                let replica = Replica {
+                    doing,
+                    started,
+                    start,
+                    ran: start.zip(end).map(|(start, end)| end.saturating_sub(start)),
+                };
+                array.tasks.insert(index, replica);
             }
             None => {
                 let held = record.priority == Some(0) && record.state_reason == "JobHeldUser";

@@ -208,7 +208,7 @@ impl Client {
         Ok(self.list::<Partitions>("partitions").await?.partitions)
     }
 
-    /// Submits an array, held. Its id.
+    /// Submits an array. Its id.
     ///
     /// # Errors
     /// `Unreachable` when it may have been accepted all the same.

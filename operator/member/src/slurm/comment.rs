@@ -44,6 +44,9 @@ pub(super) struct Comment {
     /// Cancelled for good: what is left of it is not shown.
     #[serde(rename = "gone", default, skip_serializing_if = "is_false")]
     pub(super) removed: bool,
+    /// Of a SkyDeployment: which of its share's replicas it is.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(super) slot: Option<u32>,
     /// Since when it is a tombstone.
     #[serde(rename = "tomb", default, skip_serializing_if = "Option::is_none")]
     pub(super) tombstone: Option<Seconds>,
@@ -70,6 +73,7 @@ impl Comment {
             nonce,
             suspended: false,
             removed: false,
+            slot: None,
             tombstone: None,
         }
     }
@@ -117,6 +121,15 @@ impl Comment {
         }
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Hash of what the array was made from.
+    pub(super) fn spec_hash(&self) -> &str {
+        &self.spec_hash
+    }
+
     pub(super) fn origin(&self) -> &str {
         &self.origin
     }
@@ -124,7 +137,7 @@ impl Comment {
     /// The key of an array of this name and comment.
     pub(super) fn key(&self, job_name: &str) -> ShareKey {
         ShareKey {
-            kind: Kind::SkyJob,
+            kind: self.kind,
             namespace: self.namespace.clone(),
             object: job_name.to_owned(),
         }
@@ -154,6 +167,7 @@ mod tests {
         let mut comment = Comment::new(&stamp(253), 100_000, "0".repeat(12));
         comment.suspended = true;
         comment.removed = true;
+        comment.slot = Some(99_999);
         comment.tombstone = Some(9_999_999_999);
         let text = comment.write().expect("room");
         assert_eq!(Comment::read(&text), Some(comment.clone()));

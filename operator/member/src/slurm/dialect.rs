@@ -26,7 +26,7 @@ pub(super) fn of(version: u32) -> Dialect {
     if version < 40 { Dialect::Old } else { Dialect::New }
 }
 
-/// An array to be submitted, held.
+/// An array to be submitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Submission {
     pub(super) name: String,
@@ -45,8 +45,12 @@ pub(super) struct Submission {
     pub(super) memory: i64,
     /// `gpu:2` or `gpu:a100:2`.
     pub(super) gres: Option<String>,
-    /// Tasks of the array, from 0.
-    pub(super) tasks: i64,
+    /// Indexes of the array's tasks: `0-4`, or `3` alone.
+    pub(super) array: String,
+    /// Does not run before it is released.
+    pub(super) hold: bool,
+    /// What it writes goes behind what is there.
+    pub(super) append: bool,
     /// Path of an OCI bundle.
     pub(super) container: Option<String>,
     pub(super) directives: BTreeMap<String, Value>,
@@ -55,7 +59,6 @@ pub(super) struct Submission {
 impl Dialect {
     /// The body of a submit.
     pub(super) fn submit(self, job: &Submission) -> Value {
-        let last = job.tasks.saturating_sub(1).max(0);
         let mut body = json!({
             "name": job.name,
             "comment": job.comment,
@@ -65,8 +68,8 @@ impl Dialect {
             "cpus_per_task": job.cpus,
             "memory_per_node": job.memory,
             "nodes": "1",
-            "array": format!("0-{last}"),
-            "hold": true,
+            "array": job.array,
+            "hold": job.hold,
         });
         let optional = [
             ("partition", job.partition.as_ref()),
@@ -81,6 +84,12 @@ impl Dialect {
         }
         for (field, value) in &job.directives {
             body[field] = value.clone();
+        }
+        if job.append {
+            body["open_mode"] = match self {
+                Self::Old => json!("append"),
+                Self::New => json!(["APPEND"]),
+            };
         }
         if let Some(minutes) = job.time_limit {
             body["time_limit"] = match self {
@@ -147,6 +156,11 @@ pub(super) struct JobRecord {
     pub(super) restart_cnt: Option<i64>,
     #[serde(deserialize_with = "number")]
     pub(super) priority: Option<i64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) start_time: Option<i64>,
+    /// Of one that runs: when its time limit is.
+    #[serde(deserialize_with = "number")]
+    pub(super) end_time: Option<i64>,
 }
 
 /// One record of `GET /nodes`.

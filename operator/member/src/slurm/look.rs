@@ -6,31 +6,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared, WeakShared};
 use sky_core::Seconds;
 use sky_core::cluster::Node;
 use sky_core::naming;
 use sky_core::observation::Observation;
 use sky_core::share::ShareKey;
-use tokio::sync::{Mutex as Turn, watch};
+use sky_core::workload::Kind;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Access;
 use super::array::{self, Array, Listed};
 use super::client::Client;
 use super::observe::{self, observe};
-use super::past::Past;
+use super::past::{self, Past};
+use super::slots::Slots;
 use super::{Identity, node};
 use crate::{Class, MemberError};
+
+/// A list, on its way.
+type Asked = BoxFuture<'static, Result<Arc<Listed>, MemberError>>;
 
 /// What all calls and listeners of one member share.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) access: Access,
     pub(super) origin: String,
-    pub(super) past: Mutex<Past>,
-    /// The last list, and when it was asked for.
-    last: Turn<Option<(Instant, Arc<Listed>)>>,
+    past: Arc<Mutex<Past>>,
+    /// The list that is under way, and when it began.
+    under_way: Mutex<Option<(Instant, WeakShared<Asked>)>>,
     /// Counts our own changes, so that listeners look at once.
     stirred: watch::Sender<u64>,
     submits: AtomicU64,
@@ -39,11 +46,11 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(client: Client, access: Access, origin: &str) -> Self {
         Self {
-            client,
+            client: Arc::new(client),
             access,
             origin: origin.to_owned(),
-            past: Mutex::default(),
-            last: Turn::default(),
+            past: Arc::default(),
+            under_way: Mutex::default(),
             stirred: watch::Sender::new(0),
             submits: AtomicU64::new(0),
         }
@@ -65,35 +72,54 @@ impl Site {
     /// Our user's jobs, as they are listed after this call began.
     pub(super) async fn list(&self) -> Result<Arc<Listed>, MemberError> {
         let asked = Instant::now();
-        let mut last = self.last.lock().await;
-        if let Some((at, listed)) = last.as_ref().filter(|(at, _)| *at >= asked) {
-            tracing::trace!(age = ?at.elapsed(), "a list is shared");
-            return Ok(listed.clone());
+        loop {
+            let (began, listing) = self.listing();
+            let listed = listing.await;
+            if began >= asked {
+                return listed;
+            }
         }
-        let began = Instant::now();
-        let records = self.client.jobs().await?;
-        let listed = Arc::new(array::sort(&records, &self.access.user));
-        self.past().take_in(&listed.arrays, now());
-        *last = Some((began, listed.clone()));
-        Ok(listed)
+    }
+
+    /// The list that is under way, or else a new one. Whoever waits for it moves it on: nobody needs another to.
+    fn listing(&self) -> (Instant, Shared<Asked>) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((began, listing)) = under_way.as_ref()
+            && let Some(listing) = listing.upgrade()
+            && listing.peek().is_none()
+        {
+            return (*began, listing);
+        }
+        let (client, past, user) = (self.client.clone(), self.past.clone(), self.access.user.clone());
+        let listing = async move {
+            let listed = array::sort(&client.jobs().await?, &user);
+            let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
+            past.take_in(&listed.arrays, now());
+            Ok(Arc::new(listed))
+        };
+        let (began, listing) = (Instant::now(), listing.boxed().shared());
+        *under_way = listing.downgrade().map(|listing| (began, listing));
+        (began, listing)
     }
 
     /// The arrays under this name that count: those that were removed do not, nor what is over and not of ours.
     pub(super) async fn under(&self, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
+        let mut found = self.named(key).await?;
+        let past = self.past();
+        found.retain(|array| observe(array, &past, 0).is_some());
+        found.sort_by_key(rank);
+        Ok(found)
+    }
+
+    /// Every array under this name, also what is over.
+    pub(super) async fn named(&self, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
         let listed = self.list().await?;
         if listed.foreign.contains(&key.object) {
             let words = format!("a job {} that is not of Sky Manager is there already", key.object);
             return Err(MemberError::new(Class::Conflict, words));
         }
-        let past = self.past();
-        let named = listed
-            .arrays
-            .iter()
-            .filter(|array| array.key.object == key.object);
-        let counts = |array: &&Array| observe(array, &past, 0).is_some();
-        let mut found: Vec<Array> = named.filter(counts).cloned().collect();
-        found.sort_by_key(rank);
-        Ok(found)
+        let named = |array: &&Array| array.key.object == key.object;
+        Ok(listed.arrays.iter().filter(named).cloned().collect())
     }
 
     /// What is said of every share of ours, and which arrays are to be stopped because a replica has failed.
@@ -104,6 +130,11 @@ impl Site {
         arrays.sort_by_key(|array| rank(array));
         let mut said = BTreeMap::new();
         let mut lost = Vec::new();
+        for (key, arrays) in past::deployed(arrays.iter().copied()) {
+            let observation = Slots::read(arrays, &past, now()).observe(past.generation(&key));
+            said.extend(observation.map(|observation| (key, observation)));
+        }
+        arrays.retain(|array| array.comment.kind() == Kind::SkyJob);
         for array in arrays {
             let due = past
                 .first_seen(&array.instance(), now())
@@ -151,4 +182,64 @@ fn rank(array: &Array) -> (bool, i64) {
 pub(super) fn now() -> Seconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(Seconds::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::super::Runtime;
+    use super::super::http::Http;
+    use super::*;
+    use crate::gate::Gate;
+
+    /// A server that says to everything that there are no jobs.
+    async fn idle() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0_u8; 4096];
+                let _ = stream.read(&mut request).await;
+                let body = r#"{"errors":[],"jobs":[]}"#;
+                let head = format!(
+                    "HTTP/1.1 200 X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all((head + body).as_bytes()).await;
+            }
+        });
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn a_list_that_nobody_moves_on_any_more_holds_up_no_other() {
+        let endpoint = idle().await;
+        let http = Http::new(&endpoint, "sky", "t0ken", None, Gate::always_open()).expect("a client");
+        let access = Access {
+            endpoint,
+            user: "sky".into(),
+            ca_bundle: None,
+            partition: None,
+            account: None,
+            qos: None,
+            work_dir: None,
+            logs: None,
+            runtime: Runtime::None,
+            images: BTreeMap::new(),
+            max_array_size: 1001,
+            confirm_seconds: 0,
+        };
+        let site = Site::new(Client::new(http), access, "origin");
+        let mut left = Box::pin(site.list());
+        assert!((&mut left).now_or_never().is_none(), "it is under way");
+        let listed = timeout(Duration::from_secs(10), site.list()).await;
+        assert!(listed.expect("in time").expect("a list").arrays.is_empty());
+        left.await.expect("a list");
+    }
 }

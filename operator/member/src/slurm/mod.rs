@@ -1,12 +1,14 @@
-//! A Slurm member, reached through slurmrestd: a SkyJob share is one job array, observed by looking at it again and again.
+//! A Slurm member, reached through slurmrestd: arrays of jobs, observed by looking at them again and again.
 //!
 //! `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission` makes an array of a share,
 //! `comment` marks it, `dispatch` and `withdraw` send it and take it away; `look` lists, `array` and `observe` read what is
-//! listed, `past` remembers, `poll` tells.
+//! listed, `past` remembers, `poll` tells. A SkyJob's share is one array; a SkyDeployment's has one for each replica, of
+//! which `slots` says what is to become and `deployment` sees to it.
 
 mod array;
 mod client;
 mod comment;
+mod deployment;
 mod dialect;
 mod dispatch;
 mod errors;
@@ -17,6 +19,7 @@ mod node;
 mod observe;
 mod past;
 mod poll;
+mod slots;
 mod submission;
 mod withdraw;
 
@@ -186,10 +189,8 @@ impl Member for Slurm {
                 Desired::Share(share) if share.key.kind == Kind::SkyJob => {
                     dispatch::ensure(&self.site, &share).await
                 }
-                Desired::Share(_) | Desired::Replicas(_) => {
-                    let words = "Slurm runs no SkyDeployment";
-                    Err(MemberError::new(Class::Rejected, words))
-                }
+                Desired::Share(share) => deployment::ensure(&self.site, &share).await,
+                Desired::Replicas(scale) => deployment::scale(&self.site, &scale).await,
                 // Slurm has none, and needs none.
                 Desired::Namespace(_) | Desired::Config(_) => Ok(Ensured::Present),
             }

@@ -157,7 +157,7 @@ fn end(tally: &Tally, replicas: i64, over: bool) -> Option<End> {
 }
 
 /// In which words a failure is told.
-fn failure(index: Option<u32>, doing: &Doing) -> Option<Trouble> {
+pub(super) fn failure(index: Option<u32>, doing: &Doing) -> Option<Trouble> {
     let Doing::Failed(state, reason, exit) = doing else {
         return None;
     };
@@ -204,6 +204,11 @@ fn trouble(array: &Array, tally: &Tally, end: &Option<End>) -> Option<Trouble> {
     if tally.trouble.is_some() {
         return tally.trouble.clone();
     }
+    queued(array)
+}
+
+/// Why what of it waits does.
+pub(super) fn queued(array: &Array) -> Option<Trouble> {
     let rest = array
         .rest
         .as_ref()

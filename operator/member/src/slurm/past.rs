@@ -1,15 +1,24 @@
 //! What is remembered of arrays beyond what slurmctld lists: since when they are seen, how tasks ended that it has purged,
-//! and what we did to those that it does not let be changed any more. Losing it costs requests, never correctness.
+//! what we did to those that it does not let be changed any more, and how often shares of SkyDeployments have changed.
+//! Losing it costs requests, never correctness.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sky_core::Seconds;
+use sky_core::share::ShareKey;
+use sky_core::workload::Kind;
 
 use super::array::{Array, Doing};
+use super::slots::{Fingerprint, Slots};
 
 #[derive(Debug, Default)]
 pub(super) struct Past {
     first_seen: BTreeMap<String, Seconds>,
+    running_since: BTreeMap<String, Seconds>,
+    over_since: BTreeMap<String, Seconds>,
+    /// What a share was last seen to be, and the count of changes at that time.
+    generations: BTreeMap<ShareKey, (Fingerprint, i64)>,
+    changes: i64,
     ends: BTreeMap<String, BTreeMap<u32, Doing>>,
     removed: BTreeSet<String>,
     tombstones: BTreeMap<String, Seconds>,
@@ -19,17 +28,64 @@ impl Past {
     /// Takes in what a list shows at `now`; what it does not show is forgotten.
     pub(super) fn take_in(&mut self, arrays: &[Array], now: Seconds) {
         let present: BTreeSet<String> = arrays.iter().map(Array::instance).collect();
-        self.first_seen.retain(|instance, _| present.contains(instance));
+        for since in [
+            &mut self.first_seen,
+            &mut self.running_since,
+            &mut self.over_since,
+        ] {
+            since.retain(|instance, _| present.contains(instance));
+        }
         self.ends.retain(|instance, _| present.contains(instance));
         self.removed.retain(|instance| present.contains(instance));
         self.tombstones.retain(|instance, _| present.contains(instance));
         for array in arrays {
             let instance = array.instance();
             self.first_seen.entry(instance.clone()).or_insert(now);
+            if array.is_over() {
+                self.over_since.entry(instance.clone()).or_insert(now);
+            }
+            if array.doing() == Some(&Doing::Running) {
+                self.running_since.entry(instance.clone()).or_insert(now);
+            } else {
+                self.running_since.remove(&instance);
+            }
             let over = array.tasks.iter().filter(|(_, task)| task.doing.is_over());
             let over = over.map(|(index, task)| (*index, task.doing.clone()));
             self.ends.entry(instance).or_default().extend(over);
         }
+        self.count_changes(arrays, now);
+    }
+
+    fn count_changes(&mut self, arrays: &[Array], now: Seconds) {
+        let mut seen = BTreeMap::new();
+        for (key, arrays) in deployed(arrays) {
+            let fingerprint = Slots::read(arrays, self, now).fingerprint();
+            let before = self.generations.remove(&key);
+            let generation = match before {
+                Some((same, generation)) if same == fingerprint => generation,
+                _ => {
+                    self.changes += 1;
+                    self.changes
+                }
+            };
+            seen.insert(key, (fingerprint, generation));
+        }
+        self.generations = seen;
+    }
+
+    /// How often a share of a SkyDeployment had changed when it was last listed; 0: it is not there.
+    pub(super) fn generation(&self, key: &ShareKey) -> i64 {
+        self.generations.get(key).map_or(0, |(_, generation)| *generation)
+    }
+
+    /// Since when the array is seen to be over.
+    pub(super) fn over_since(&self, instance: &str) -> Option<Seconds> {
+        self.over_since.get(instance).copied()
+    }
+
+    /// Since when its task is seen to run.
+    pub(super) fn running_since(&self, instance: &str) -> Option<Seconds> {
+        self.running_since.get(instance).copied()
     }
 
     /// When the array was first seen; `now` for one that was not.
@@ -59,4 +115,16 @@ impl Past {
     pub(super) fn bury(&mut self, instance: String, since: Seconds) {
         self.tombstones.entry(instance).or_insert(since);
     }
+}
+
+/// Arrays of SkyDeployments by share.
+pub(super) fn deployed<'a>(
+    arrays: impl IntoIterator<Item = &'a Array>,
+) -> BTreeMap<ShareKey, Vec<&'a Array>> {
+    let mut shares: BTreeMap<ShareKey, Vec<&Array>> = BTreeMap::new();
+    let arrays = arrays.into_iter();
+    for array in arrays.filter(|array| array.comment.kind() == Kind::SkyDeployment) {
+        shares.entry(array.key.clone()).or_default().push(array);
+    }
+    shares
 }

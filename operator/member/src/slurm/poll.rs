@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::look::Site;
 use crate::{CALL_DEADLINE, Class, MemberError};
 
-/// Between two looks while something of ours waits or runs.
+/// Between two looks while something of ours waits, or runs to its end.
 const BUSY: Duration = Duration::from_secs(1);
 /// The same, when nothing does: nodes may change all the time.
 const IDLE: Duration = Duration::from_secs(5);
@@ -161,7 +161,13 @@ impl Ear {
 
 /// How long after the beginning of a look that took `took` the next one begins.
 fn pause(sight: &Sight, took: Duration) -> Duration {
-    let unfinished = |seen: &Observation| seen.end.is_none() && seen.tombstone.is_none();
+    let serves = |seen: &Observation| {
+        let rollout = seen.rollout.as_ref();
+        let all =
+            rollout.is_some_and(|rollout| rollout.available == seen.active && rollout.updated == seen.active);
+        all && seen.trouble.is_none()
+    };
+    let unfinished = |seen: &Observation| seen.end.is_none() && seen.tombstone.is_none() && !serves(seen);
     let base = if sight.shares.values().any(unfinished) {
         BUSY
     } else {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sky_core::share::{Container, Entry, EnvValue, Program, Retry, Share, SlurmOptions};
+use sky_core::workload::Kind;
 
 use super::dialect::Submission;
 use super::{Access, Runtime};
@@ -31,8 +32,31 @@ fn refused(words: impl Into<String>) -> MemberError {
     MemberError::new(Class::Rejected, words)
 }
 
-/// The array of `share` on the cluster of `access`, with this comment.
+/// The array of `share` on the cluster of `access`, with this comment: held, and of all its replicas.
 pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Submission, MemberError> {
+    let array = format!("0-{}", share.replicas.saturating_sub(1).max(0));
+    Ok(Submission {
+        array,
+        hold: true,
+        ..made(share, access, comment)?
+    })
+}
+
+/// The replica of a SkyDeployment's `share` in this slot: it runs as soon as there is room.
+pub(super) fn of_slot(
+    share: &Share,
+    slot: u32,
+    access: &Access,
+    comment: String,
+) -> Result<Submission, MemberError> {
+    Ok(Submission {
+        array: slot.to_string(),
+        append: true,
+        ..made(share, access, comment)?
+    })
+}
+
+fn made(share: &Share, access: &Access, comment: String) -> Result<Submission, MemberError> {
     let Program::Container(container) = &share.program else {
         return Err(refused("a pod template cannot run on Slurm"));
     };
@@ -47,7 +71,9 @@ pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Subm
     }
     let (words, container_path) = words(container, access)?;
     let mut environment = environment(share, container, words)?;
-    environment.insert("SKY_SLURM_MARK".into(), mark(access, &share.key.object));
+    if share.key.kind == Kind::SkyJob {
+        environment.insert("SKY_SLURM_MARK".into(), mark(access, &share.key.object));
+    }
     let own = |option: &Option<String>, default: &Option<String>| option.clone().or_else(|| default.clone());
     let submission = Submission {
         name: share.key.object.clone(),
@@ -63,9 +89,9 @@ pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Subm
         cpus: up(share.requests.cpu, 1000),
         memory: up(share.requests.memory, 1 << 20),
         gres: gres(share)?,
-        tasks: share.replicas,
         container: container_path,
         directives: directives(&options)?,
+        ..Submission::default()
     };
     check(&submission)?;
     Ok(submission)
@@ -100,7 +126,8 @@ pub(super) fn inert(name: &str, access: &Access, comment: String) -> Submission 
         qos: access.qos.clone(),
         cpus: 1,
         memory: 1,
-        tasks: 1,
+        array: "0".into(),
+        hold: true,
         ..Submission::default()
     }
 }
@@ -197,15 +224,20 @@ fn environment(
     }
     let ranks: Vec<String> = share.ranks.iter().map(|rank| rank.to_string()).collect();
     let (Retry::Replace(retries) | Retry::Restart(retries)) = share.retry;
-    let ours = [
-        ("SKY_JOB", share.stamp.name.clone()),
+    let mut ours = vec![
         ("SKY_CLUSTER", share.cluster.clone()),
-        ("SKY_REPLICAS", share.total_replicas.to_string()),
-        ("SKY_RANKS", ranks.join(",")),
-        ("SKY_SLURM_RETRIES", retries.max(0).to_string()),
         ("SKY_SLURM_WORDS", words.len().to_string()),
     ];
-    all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    ours.extend(match share.key.kind {
+        Kind::SkyJob => vec![
+            ("SKY_JOB", share.stamp.name.clone()),
+            ("SKY_REPLICAS", share.total_replicas.to_string()),
+            ("SKY_RANKS", ranks.join(",")),
+            ("SKY_SLURM_RETRIES", retries.max(0).to_string()),
+        ],
+        Kind::SkyDeployment => vec![("SKY_DEPLOYMENT", share.stamp.name.clone())],
+    });
+    all.extend(ours.into_iter().map(|(name, value)| (name.to_owned(), value)));
     for (index, word) in words.into_iter().enumerate() {
         all.insert(format!("SKY_SLURM_WORD_{index}"), word);
     }

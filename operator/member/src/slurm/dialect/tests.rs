@@ -95,7 +95,8 @@ fn submission() -> Submission {
         time_limit: Some(9),
         memory: 100,
         cpus: 2,
-        tasks: 3,
+        array: "0-2".into(),
+        hold: true,
         ..Submission::default()
     }
 }

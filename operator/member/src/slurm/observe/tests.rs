@@ -89,7 +89,13 @@ fn array(replicas: i64, tasks: &[(u32, Doing)], rest: Option<Doing>) -> Array {
             .map(|(index, doing)| {
                 let started = *doing != Doing::Waiting;
                 let doing = doing.clone();
-                (*index, Replica { doing, started })
+                let replica = Replica {
+                    doing,
+                    started,
+                    start: None,
+                    ran: None,
+                };
+                (*index, replica)
             })
             .collect(),
         rest: rest.map(|doing| Rest {

@@ -93,7 +93,10 @@ fn executed(submission: &Submission) -> Vec<String> {
 #[test]
 fn a_share_is_one_array_with_what_each_replica_asks_for() {
     let made = made(&share(), Runtime::None).expect("a submission");
-    assert_eq!((made.tasks, made.cpus, made.memory), (3, 2, 100));
+    assert_eq!(
+        (made.array.as_str(), made.cpus, made.memory, made.hold),
+        ("0-2", 2, 100, true)
+    );
     assert_eq!(made.output, "/logs/job-0a1b2c3d-%a.out");
     assert_eq!(
         (made.partition.as_deref(), made.work_dir.as_str()),
@@ -352,6 +355,17 @@ fn a_replica_is_tried_again_as_often_as_is_allowed_and_never_by_slurm_alone() {
     made.environment.insert("SKY_SLURM_RETRIES".into(), "0".into());
     assert_eq!(run(&made, "0", "0"), (Some(3), "try\n".into()));
     assert_eq!(run(&made, "0", "1"), (Some(190), String::new()));
+}
+
+#[test]
+fn a_replica_of_a_deployment_is_an_array_and_runs_as_often_as_it_is_submitted() {
+    let mut share = with(|container| container.entry = Entry::Script("echo $SKY_DEPLOYMENT; exit 3".into()));
+    share.key.kind = Kind::SkyDeployment;
+    let made = of_slot(&share, 7, &access(Runtime::None), "comment".into()).expect("a submission");
+    assert_eq!((made.array.as_str(), made.hold, made.append), ("7", false, true));
+    let name = format!("{}\n", share.stamp.name);
+    assert_eq!(run(&made, "7", "0"), (Some(3), name.clone()));
+    assert_eq!(run(&made, "7", "2"), (Some(3), name), "started again by Slurm");
 }
 
 #[test]
