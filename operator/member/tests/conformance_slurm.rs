@@ -267,7 +267,17 @@ impl Subject for Real {
     async fn start(&self, share: &Share) -> Verdict {
         for id in self.live(&share.key)? {
             let id = format!("JobId={id}");
-            self.command("scontrol", &["update", &id, "TimeLimit=1", "Partition=short"])?;
+            let mut tries = 0;
+            // 26.05 says now and then that a resource is temporarily unavailable.
+            while let Err(failure) =
+                self.command("scontrol", &["update", &id, "TimeLimit=1", "Partition=short"])
+            {
+                tries += 1;
+                if tries > 20 {
+                    return Err(failure);
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            }
         }
         let runs = |record: &BTreeMap<String, String>| {
             record.get("JobName") == Some(&share.key.object)

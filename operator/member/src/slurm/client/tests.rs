@@ -106,29 +106,52 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn an_id_means_accepted_whatever_is_said_besides() {
-    let held = (200, include_str!("../fixtures/submit-held-22.05.8.json"));
-    let (client, _served) = old(vec![held]).await;
-    assert_eq!(client.submit(&Submission::default()).await, Ok(1));
+    for held in [
+        include_str!("../fixtures/submit-held-22.05.8.json"),
+        include_str!("../fixtures/submit-held-24.11.5.json"),
+    ] {
+        let (client, _served) = old(vec![(200, held)]).await;
+        assert_eq!(client.submit(&Submission::default()).await, Ok(1));
+    }
 }
 
 #[tokio::test]
 async fn a_refused_submit_says_slurms_own_words() {
-    let refused = (500, include_str!("../fixtures/bad-partition-22.05.8.json"));
-    let (client, _served) = old(vec![refused]).await;
-    let error = client.submit(&Submission::default()).await.expect_err("refused");
-    assert_eq!(error.class, Class::Rejected);
-    assert!(
-        error.message.contains("Invalid partition name specified"),
-        "{error}"
-    );
+    for refused in [
+        include_str!("../fixtures/bad-partition-22.05.8.json"),
+        include_str!("../fixtures/bad-partition-24.11.5.json"),
+    ] {
+        let (client, _served) = old(vec![(500, refused)]).await;
+        let error = client.submit(&Submission::default()).await.expect_err("refused");
+        assert_eq!(error.class, Class::Rejected);
+        assert!(
+            error.message.contains("Invalid partition name specified"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_newer_server_says_who_it_is_and_that_a_token_is_bad() {
+    for (release, ping) in [
+        ("24.11.5", include_str!("../fixtures/ping-24.11.5.json")),
+        ("26.05.5", include_str!("../fixtures/ping-26.05.5.json")),
+    ] {
+        let (client, _served) = old(vec![(200, ping)]).await;
+        let greeting = client.greet().await.expect("a greeting");
+        assert_eq!(
+            (greeting.release.as_str(), greeting.cluster.as_deref()),
+            (release, Some("hpc"))
+        );
+    }
+    let (client, _served) = old(vec![(511, include_str!("../fixtures/bad-token-24.11.5.json"))]).await;
+    let error = client.jobs().await.expect_err("refused");
+    assert_eq!(error.class, Class::Unauthorized);
 }
 
 #[tokio::test]
 async fn what_is_cancelled_and_unknown_is_gone_in_both_dialects() {
-    let new = (
-        200,
-        include_str!("../fixtures/cancel-unknown-24.11-described.json"),
-    );
+    let new = (200, include_str!("../fixtures/cancel-unknown-24.11.5.json"));
     let old_words = r#"{"errors":[{"error_number":2017,"error":"Invalid job id specified"}]}"#;
     for answer in [new, (500, old_words)] {
         let (client, _served) = old(vec![answer]).await;

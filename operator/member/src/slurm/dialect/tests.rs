@@ -1,13 +1,18 @@
-//! Both dialects: what is sent, and what is read of answers of each. Those of 22.05.8 were recorded from a real server;
-//! those of 24.11 are written after its published schema.
+//! Both dialects: what is sent, and what is read of answers of each, all recorded from real servers; of those of 24.11
+//! and 26.05 what is empty was left out.
 
 use super::*;
 use serde_json::from_str;
 
 const OLD_JOBS: &str = include_str!("../fixtures/jobs-22.05.8.json");
-const NEW_JOBS: &str = include_str!("../fixtures/jobs-24.11-described.json");
+const NEW_JOBS: [&str; 2] = [
+    include_str!("../fixtures/jobs-24.11.5.json"),
+    include_str!("../fixtures/jobs-26.05.5.json"),
+];
 
-fn jobs(text: &str) -> BTreeMap<(String, Option<i64>), JobRecord> {
+type Jobs = BTreeMap<(String, Option<i64>), JobRecord>;
+
+fn jobs(text: &str) -> Jobs {
     let body: Value = from_str(text).expect("JSON");
     let list: Vec<JobRecord> = serde_json::from_value(body["jobs"].clone()).expect("jobs");
     let each = list
@@ -17,8 +22,13 @@ fn jobs(text: &str) -> BTreeMap<(String, Option<i64>), JobRecord> {
 }
 
 #[test]
-fn both_dialects_read_the_same() {
-    let (old, new) = (jobs(OLD_JOBS), jobs(NEW_JOBS));
+fn all_releases_read_the_same() {
+    for text in NEW_JOBS {
+        reads_the_same(&jobs(OLD_JOBS), &jobs(text));
+    }
+}
+
+fn reads_the_same(old: &Jobs, new: &Jobs) {
     for (name, index) in [
         ("held-0a1b2c3d", None),
         ("done-0a1b2c3d", Some(0)),
@@ -31,7 +41,7 @@ fn both_dialects_read_the_same() {
         let alike = |job: &JobRecord| {
             let held = job.priority == Some(0);
             (
-                job.array_job_id.filter(|id| *id > 0),
+                job.array_job_id.is_some_and(|id| id > 0),
                 job.job_state.clone(),
                 job.comment.clone(),
                 held,
@@ -44,7 +54,7 @@ fn both_dialects_read_the_same() {
 
 #[test]
 fn exit_codes_are_taken_apart_by_us_or_by_the_server() {
-    for jobs in [jobs(OLD_JOBS), jobs(NEW_JOBS)] {
+    for jobs in [OLD_JOBS, NEW_JOBS[0], NEW_JOBS[1]].map(jobs) {
         let exit = |name: &str| jobs[&(name.to_owned(), Some(0))].exit_code;
         assert_eq!(exit("code-0a1b2c3d"), Exit { code: 3, signal: 0 });
         assert_eq!(exit("sig-0a1b2c3d"), Exit { code: 0, signal: 9 });
@@ -81,8 +91,13 @@ fn partitions_are_flat_or_nested() {
         ("main", true, true)
     );
     assert!(old[1].up && !old[1].default);
-    let new = read(include_str!("../fixtures/partitions-24.11-described.json"));
-    assert!(new[0].up && !new[1].up);
+    for new in [
+        include_str!("../fixtures/partitions-24.11.5.json"),
+        include_str!("../fixtures/partitions-26.05.5.json"),
+    ] {
+        let new = read(new);
+        assert!(new[0].up && !new[1].up);
+    }
 }
 
 fn submission() -> Submission {

@@ -1,4 +1,4 @@
-//! Nodes as recorded from 22.05.8 and as 24.11 describes them.
+//! Nodes as recorded from 22.05.8, 24.11.5 and 26.05.5.
 
 use super::*;
 use serde_json::Value;
@@ -24,8 +24,16 @@ fn old(partition: Option<&str>) -> BTreeMap<String, Node> {
 
 fn new(partition: Option<&str>) -> BTreeMap<String, Node> {
     nodes(
-        include_str!("../fixtures/nodes-24.11-described.json"),
-        include_str!("../fixtures/partitions-24.11-described.json"),
+        include_str!("../fixtures/nodes-24.11.5.json"),
+        include_str!("../fixtures/partitions-24.11.5.json"),
+        partition,
+    )
+}
+
+fn newest(partition: Option<&str>) -> BTreeMap<String, Node> {
+    nodes(
+        include_str!("../fixtures/nodes-26.05.5.json"),
+        include_str!("../fixtures/partitions-26.05.5.json"),
         partition,
     )
 }
@@ -47,19 +55,20 @@ fn a_node_has_its_cpus_memory_and_gpus_less_what_is_allocated() {
     assert_eq!(busy.accelerator.as_deref(), Some("a100"));
     assert_eq!((busy.pods, busy.free_pods), (4, 1));
     assert_eq!(busy.labels["kubernetes.io/arch"], "amd64");
-    let new = new(None);
-    assert_eq!(new["hpc-n1"].free.extended["gpu"], 1);
-    assert_eq!(new["hpc-n1"].free.cpu, 1000);
+    for new in [new(None), newest(None)] {
+        assert_eq!(new["hpc-n1"].free.extended["gpu"], 1);
+        assert_eq!(new["hpc-n1"].free.cpu, 1000);
+    }
 }
 
 #[test]
 fn drained_nodes_and_closed_partitions_take_nothing() {
-    for nodes in [old(None), new(None)] {
+    for nodes in [old(None), new(None), newest(None)] {
         assert!(nodes["hpc-n2"].ready);
         assert!(!nodes["hpc-n3"].ready);
     }
     assert_eq!(old(Some("short")).into_keys().collect::<Vec<_>>(), ["hpc-n1"]);
-    assert!(new(Some("short")).is_empty());
+    assert!(!new(Some("short"))["hpc-n1"].ready, "the partition is closed");
     assert!(old(Some("nowhere")).is_empty());
 }
 
