@@ -90,6 +90,11 @@ impl ArgoCd {
             let _ = fs::remove_file(&link);
             symlink(programs.join(name), &link).with_context(|| format!("link {name}"))?;
         }
+        // By this name its repo server renders charts.
+        let helm = Source::of("helm3")?.build("helm3", reporter).await?;
+        let link = lab.dir().join("bin/helm");
+        let _ = fs::remove_file(&link);
+        symlink(helm, &link).context("link helm")?;
         let manifests = programs.join(MANIFESTS).display().to_string();
         // Too large for the annotation of a client-side apply.
         host.kubectl(&["apply", "--server-side", "-f", &manifests])

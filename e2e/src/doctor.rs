@@ -37,8 +37,10 @@ pub fn run(dir: &Path, reporter: &Reporter) -> Result<bool> {
         // The default lab has no Slurm member.
         check_packages("Slurm members", &packages::of_slurm(true, true), &say);
     }
-    // Nor has it Argo CD.
-    check_packages("suite argocd", &packages::of_argocd(), &say);
+    // Nor has it what single suites need.
+    for (suite, packages) in packages::of_suites() {
+        check_packages(suite, &packages, &say);
+    }
     good &= check_programs(real.is_none(), &say)?;
     good &= say(
         machine::find("setsid").is_some(),

@@ -110,48 +110,64 @@ pub fn remedy(missing: &[&str]) -> String {
     )
 }
 
-/// The library that shows a program another time, of Debian's package faketime.
-pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
-    installed(
-        "faketime",
-        || in_libraries("faketime/libfaketimeMT.so.1"),
-        reporter,
-    )
-    .await
+/// What single suites need beside the lab: each with what is said of it.
+pub fn of_suites() -> [(&'static str, Vec<Package>); 4] {
+    [
+        ("suite argocd", of_argocd()),
+        ("suite code", vec![venv()]),
+        ("suite credentials", vec![shifted_clock()]),
+        ("suite leader", vec![program("prometheus", "promtool")]),
+    ]
 }
 
-/// promtool, of Debian's package prometheus.
-pub async fn promtool(reporter: &Reporter) -> Result<PathBuf> {
-    installed("prometheus", || machine::find("promtool"), reporter).await
+fn shifted_clock() -> Package {
+    Package {
+        name: "faketime",
+        found: in_libraries("faketime/libfaketimeMT.so.1"),
+    }
 }
 
-/// A Python that makes virtual environments, of Debian's package python3-venv.
-pub async fn python(reporter: &Reporter) -> Result<PathBuf> {
+fn venv() -> Package {
     let complete = |python: &PathBuf| {
         let mut asked = std::process::Command::new(python);
         let answer = asked.args(["-c", "import ensurepip, venv"]).output();
         answer.is_ok_and(|answer| answer.status.success())
     };
-    let look = || machine::find("python3").filter(complete);
-    installed("python3-venv", look, reporter).await
+    Package {
+        name: "python3-venv",
+        found: machine::find("python3").filter(complete),
+    }
 }
 
-/// What `look` finds, installed from `package` when it is missing.
-async fn installed(
-    package: &str,
-    look: impl Fn() -> Option<PathBuf>,
-    reporter: &Reporter,
-) -> Result<PathBuf> {
-    if let Some(found) = look() {
+/// The library that shows a program another time.
+pub async fn faketime(reporter: &Reporter) -> Result<PathBuf> {
+    installed(shifted_clock, reporter).await
+}
+
+/// promtool.
+pub async fn promtool(reporter: &Reporter) -> Result<PathBuf> {
+    installed(|| program("prometheus", "promtool"), reporter).await
+}
+
+/// A Python that makes virtual environments.
+pub async fn python(reporter: &Reporter) -> Result<PathBuf> {
+    installed(venv, reporter).await
+}
+
+/// What is found of a package, installed when it is missing.
+async fn installed(look: impl Fn() -> Package, reporter: &Reporter) -> Result<PathBuf> {
+    let Package { name, found } = look();
+    if let Some(found) = found {
         return Ok(found);
     }
     if !installs() {
-        bail!("missing: {package}; {}", remedy(&[package]));
+        bail!("missing: {name}; {}", remedy(&[name]));
     }
-    let step = reporter.step(format!("installing {package}"));
-    install_or_update(&[package]).await?;
+    let step = reporter.step(format!("installing {name}"));
+    install_or_update(&[name]).await?;
     step.done();
-    look().with_context(|| format!("installed, but nothing of it found: {package}"))
+    let found = look().found;
+    found.with_context(|| format!("installed, but nothing of it found: {name}"))
 }
 
 /// A file below Debian's place for libraries, which has the machine's architecture in it.
@@ -258,6 +274,20 @@ impl Drop for NoServices {
     fn drop(&mut self) {
         if let Some(path) = self.0 {
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_single_suites_install_is_told_beforehand() {
+        let packages = of_suites().into_iter().flat_map(|(_, packages)| packages);
+        let names: BTreeSet<_> = packages.map(|package| package.name).collect();
+        for name in ["faketime", "git", "prometheus", "python3-venv", "redis-server"] {
+            assert!(names.contains(name), "{name} is not among {names:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-pub use build::{GO_WANTED, MANIFESTS, Source, cache_home, go_version};
+pub use build::{GO_WANTED, MANIFESTS, Source, go_version};
 
 use crate::machine;
 use crate::report::Reporter;

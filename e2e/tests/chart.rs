@@ -98,6 +98,11 @@ fn versions_agree() {
         let image = format!("sky-operator:{version}");
         assert!(read(path).contains(&image), "{path} does not name {image}");
     }
+    let release = format!("targetRevision: v{version}\n");
+    assert!(
+        read("docs/argocd.md").contains(&release),
+        "docs/argocd.md has no {release}"
+    );
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain
         .lines()

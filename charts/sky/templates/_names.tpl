@@ -11,6 +11,16 @@ app.kubernetes.io/part-of: sky-manager
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
+{{/*
+Annotations of what stays when the release goes. Argo CD heeds Helm's when an Application is deleted, but prunes the object
+when a commit leaves it out, and the users' objects with their kinds.
+*/}}
+{{- define "sky.keep" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+{{- end }}
+
 {{/* The operator's image, by digest if there is one. */}}
 {{- define "sky.image" -}}
 {{- with .Values.image }}

@@ -58,6 +58,10 @@ impl Source {
             "helm3" => ("helm3", "helm.sh/helm/v3"),
             "helm4" => ("helm4", "helm.sh/helm/v4"),
             "kstatus" => ("kstatus", "sigs.k8s.io/cli-utils"),
+            "prometheus-operator" => (
+                "prometheus-operator",
+                "github.com/prometheus-operator/prometheus-operator",
+            ),
             kubernetes if KUBERNETES.contains(&kubernetes) => ("kubernetes", "k8s.io/kubernetes"),
             argocd if ARGOCD.contains(&argocd) => ("argocd", "github.com/argoproj/argo-cd/v3"),
             other => bail!("nothing makes {other}"),
@@ -194,20 +198,9 @@ impl Source {
 
     /// Copies the manifests of the module's own kinds out of Go's cache, which may be emptied when ours is not.
     async fn take_manifests(&self, cache: &Path) -> Result<()> {
-        let output = tokio::process::Command::new("go")
-            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", self.module])
-            .current_dir(&self.folder)
-            .env("GOTOOLCHAIN", "local")
-            .env("GOFLAGS", "")
-            .env("GOWORK", "off")
-            .kill_on_drop(true)
-            .output()
-            .await
-            .context("run go list")?;
-        let module = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let folder = cache.join(MANIFESTS);
         fs::create_dir_all(&folder)?;
-        let from = Path::new(&module).join("manifests/crds");
+        let from = self.module_folder().await?.join("manifests/crds");
         for entry in fs::read_dir(&from).with_context(|| format!("read {}", from.display()))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default();
@@ -217,6 +210,49 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// A file of the module, when no program is wanted of it.
+    pub async fn file(&self, path: &str, reporter: &Reporter) -> Result<PathBuf> {
+        let cache = self.cache(&go_version()?)?;
+        let name = Path::new(path).file_name().context("no file's name")?;
+        let wanted = cache.join(name);
+        if !wanted.is_file() {
+            let step = reporter.step(format!("downloading {} {}", self.name, self.version));
+            let found = self.module_folder().await?.join(path);
+            let content = fs::read(&found).with_context(|| format!("read {}", found.display()))?;
+            fs::create_dir_all(&cache)?;
+            // Whole or not there, also when two do it at once.
+            let file = tempfile::NamedTempFile::new_in(&cache)?;
+            fs::write(file.path(), content)?;
+            file.persist(&wanted)?;
+            step.done();
+        }
+        Ok(wanted)
+    }
+
+    /// Where Go keeps the module, downloaded if need be and checked by go.sum.
+    async fn module_folder(&self) -> Result<PathBuf> {
+        let output = tokio::process::Command::new("go")
+            .args(["mod", "download", "-json", self.module])
+            .current_dir(&self.folder)
+            .env("GOTOOLCHAIN", "local")
+            .env("GOFLAGS", "")
+            .env("GOWORK", "off")
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("run go mod download")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        match told["Dir"].as_str() {
+            Some(folder) => Ok(folder.into()),
+            None => bail!(
+                "go mod download {}: {said}{}",
+                self.module,
+                String::from_utf8_lossy(&output.stderr)
+            ),
+        }
     }
 
     /// Without a version of its own, Kubernetes calls itself v0.0.0 and charts refuse it; Helm 3 takes every cluster that
@@ -288,7 +324,7 @@ pub fn go_version() -> Result<String> {
 }
 
 /// Where this user's caches are.
-pub fn cache_home() -> Result<PathBuf> {
+fn cache_home() -> Result<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

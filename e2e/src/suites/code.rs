@@ -1,21 +1,21 @@
 //! Suite `code`: the five kinds from programs, by the library sky-crds and by the official Python client. The programs
-//! are `crds/examples/`, as docs/from-code.md shows them.
+//! are `crds/examples/`, run by the commands of docs/from-code.md as they stand there.
 
-use std::fs::{self, File};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use futures::FutureExt;
-use sha2::{Digest, Sha256};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::readme::shell_blocks;
 use super::sky::Sky;
 use super::{Case, Suite};
 use crate::cluster;
 use crate::packages;
-use crate::programs::cache_home;
 use crate::report::Reporter;
 use crate::runner::Context;
 use crate::workspace;
@@ -25,17 +25,18 @@ pub const SUITE: Suite = Suite {
     about: "programs create, watch and delete the five kinds, in Rust and in Python",
     cases: &[
         Case {
-            name: "the_rust_examples_do_what_they_say",
+            name: "the_page_holds_in_rust",
             run: |context| in_rust(context).boxed_local(),
         },
         Case {
-            name: "the_python_examples_do_what_they_say",
+            name: "the_page_holds_in_python",
             run: |context| in_python(context).boxed_local(),
         },
     ],
 };
 
-/// Of one program.
+const PAGE: &str = "docs/from-code.md";
+/// Of one block.
 const BOUND: Duration = Duration::from_secs(300);
 const KINDS: [&str; 5] = [
     "SkyCluster",
@@ -45,25 +46,39 @@ const KINDS: [&str; 5] = [
     "SkyDeployment",
 ];
 
+/// What differs from a reader's shell: the examples are built already, with what tests are built from.
+const PRELUDE: &str = r#"
+cargo() {
+  case "$*" in
+    "run --locked -p sky-crds --example "*) "$EXAMPLES/${@: -1}" ;;
+    *) command cargo "$@" ;;
+  esac
+}
+trap 'echo "failed: $BASH_COMMAND"' ERR
+"#;
+
 async fn in_rust(context: &Context) -> Result<()> {
     let sky = Sky::on(context, &super::argocd::plan()).await?;
-    let folder = examples(&context.reporter).await?;
-    let program = |name: &str| Command::new(folder.join(name));
-    first_job(&run(&sky, program("first_job")).await?)?;
-    five_kinds(&run(&sky, program("five_kinds")).await?)
+    let [block, _] = blocks()?;
+    let said = typed(&sky, &block, &examples(&context.reporter).await?).await?;
+    first_job(&said)?;
+    five_kinds(&said)
 }
 
 async fn in_python(context: &Context) -> Result<()> {
     let sky = Sky::on(context, &super::argocd::plan()).await?;
-    let folder = workspace::root().join("crds/examples/python");
-    let python = python(&folder, &context.reporter).await?;
-    let program = |name: &str| {
-        let mut command = Command::new(&python);
-        command.arg(folder.join(name));
-        command
-    };
-    first_job(&run(&sky, program("first_job.py")).await?)?;
-    five_kinds(&run(&sky, program("five_kinds.py")).await?)
+    packages::python(&context.reporter).await?;
+    let [_, block] = blocks()?;
+    let said = typed(&sky, &block, Path::new("")).await?;
+    first_job(&said)?;
+    five_kinds(&said)
+}
+
+/// The commands of the page: in Rust and in Python.
+fn blocks() -> Result<[String; 2]> {
+    let page = fs::read_to_string(workspace::root().join(PAGE)).with_context(|| format!("read {PAGE}"))?;
+    let blocks = shell_blocks(&page).try_into();
+    blocks.map_err(|found: Vec<_>| anyhow!("{} blocks of sh in {PAGE}, not 2", found.len()))
 }
 
 fn first_job(said: &str) -> Result<()> {
@@ -84,11 +99,19 @@ fn five_kinds(said: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program as a user of the host; returns what it said.
-async fn run(sky: &Sky, mut command: Command) -> Result<String> {
-    command.envs(sky.lab.exec_env());
-    let what = format!("{:?}", command.as_std());
-    timeout(BOUND, cluster::run(command, &what, None)).await?
+/// Types a block of the page as a user of the host, beside what it names of the checkout; returns what it said.
+async fn typed(sky: &Sky, block: &str, examples: &Path) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    symlink(workspace::root().join("crds"), folder.path().join("crds"))?;
+    let mut bash = Command::new("bash");
+    let script = format!("exec 2>&1\n{PRELUDE}\n{block}");
+    bash.args(["-Eeuo", "pipefail", "-c", &script])
+        .current_dir(folder.path())
+        .envs(sky.lab.exec_env())
+        .env("EXAMPLES", examples);
+    timeout(BOUND, cluster::run(bash, PAGE, None))
+        .await
+        .context("not done in time")?
 }
 
 /// The folder of the built examples: of `SKY_LAB_BIN`, else built from this checkout, beside the program that runs now.
@@ -116,60 +139,4 @@ async fn examples(reporter: &Reporter) -> Result<PathBuf> {
     let ourselves = std::env::current_exe()?;
     let folder = ourselves.parent().context("a program in no folder")?;
     Ok(folder.join("examples"))
-}
-
-/// A Python with what `requirements.txt` pins, made once per content in a cache outside the checkout.
-async fn python(folder: &Path, reporter: &Reporter) -> Result<PathBuf> {
-    let requirements = folder.join("requirements.txt");
-    let interpreter = packages::python(reporter).await?.display().to_string();
-    let version = output(&interpreter, &["--version"]).await?;
-    let mut hash = Sha256::new();
-    hash.update(fs::read(&requirements)?);
-    hash.update(version);
-    let key: String = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let home = cache_home()?
-        .join("sky-manager/lab")
-        .join(format!("python-{key}"));
-    fs::create_dir_all(&home)?;
-    let lock = File::create(home.join("lock"))?;
-    // Held until the end of this function: two at once would write into each other's.
-    let _lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
-    let (python, made) = (home.join("venv/bin/python"), home.join("made"));
-    if !made.is_file() {
-        let step = reporter.step("installing the Python client");
-        let _ = fs::remove_dir_all(home.join("venv"));
-        output(
-            &interpreter,
-            &["-m", "venv", &home.join("venv").display().to_string()],
-        )
-        .await?;
-        let pinned = requirements.display().to_string();
-        let install = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "-r",
-            &pinned,
-        ];
-        output(&python.display().to_string(), &install).await?;
-        fs::write(&made, "")?;
-        step.done();
-    }
-    Ok(python)
-}
-
-async fn output(program: &str, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    match cluster::run(command, program, None).await {
-        Ok(said) => Ok(said),
-        Err(error) => bail!("{program} {}: {error:#}", arguments.join(" ")),
-    }
 }

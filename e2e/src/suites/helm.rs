@@ -1,11 +1,12 @@
 //! Suite `helm`: the chart with both majors of Helm, and the manifest with kubectl alone, on a host whose pods are real.
 //! Cases: `chart` (what it renders to and refuses), `pages` (the documents, as they stand), `life` (upgrade under load,
-//! rollback, adoption), `work` (waiting for charts of users), `roles` (who may do what), `faults` (what is said when it
-//! does not work). Here is what they share: a release of the operator.
+//! rollback, adoption), `work` (waiting for charts of users), `options` (what is not on by default), `roles` (who may do
+//! what), `faults` (what is said when it does not work). Here is what they share: a release of the operator.
 
 mod chart;
 mod faults;
 mod life;
+mod options;
 mod pages;
 mod roles;
 mod work;
@@ -14,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Suite;
@@ -38,6 +39,7 @@ pub const SUITE: Suite = Suite {
         case!(pages::the_page_on_kubectl_holds),
         case!(life::jobs_outlive_an_upgrade_a_rollback_and_a_new_installation),
         case!(work::helm_4_waits_for_work_and_fails_promptly_with_it),
+        case!(options::a_release_with_every_option_is_taken_and_gone_by),
         case!(roles::only_who_governs_may_write_rules),
         case!(faults::kinds_that_are_missing_or_old_and_rights_that_are_missing_are_named),
         case!(faults::a_second_release_a_bad_image_and_a_namespace_that_refuses_are_named),
@@ -115,8 +117,13 @@ impl Stage {
     pub async fn install(&self, major: u32, flags: &[&str]) -> Result<String> {
         let chart = crate::chart::folder();
         let fixed = ["--create-namespace", "--wait", "--timeout", TIMEOUT];
-        self.release(major, "install", &chart, &[&fixed[..], flags].concat())
+        match self
+            .release(major, "install", &chart, &[&fixed[..], flags].concat())
             .await
+        {
+            Ok(said) => Ok(said),
+            Err(error) => bail!("{error:#}; {}", self.logs(NAMESPACE).await),
+        }
     }
 
     pub async fn uninstall(&self, major: u32) -> Result<String> {
@@ -151,32 +158,53 @@ impl Stage {
         Ok(sky)
     }
 
-    /// Waits until a log of the operator's pods says `wanted`; with `previous` also one of a container that ended.
+    /// Fails unless pods of the operator run this image.
+    pub async fn runs(&self, image: &str) -> Result<()> {
+        let path = "jsonpath={.items[*].spec.containers[0].image}";
+        let select = "--selector=app.kubernetes.io/name=sky-operator";
+        let get = [
+            "get",
+            "pods",
+            "--namespace",
+            NAMESPACE,
+            select,
+            "--field-selector=status.phase=Running",
+            "-o",
+            path,
+        ];
+        let found = self.host.kubectl(&get).await?;
+        ensure!(
+            found.split(' ').any(|one| one == image),
+            "pods run {found}, not {image}"
+        );
+        Ok(())
+    }
+
+    /// Waits until a log of the operator's pods says `wanted`.
     pub async fn log_says(&self, namespace: &str, wanted: &str) -> Result<()> {
         wait::until(&format!("the operator to say {wanted:?}"), BOUND, async || {
-            let mut said = String::new();
-            for previous in ["--previous=false", "--previous=true"] {
-                let logs = [
-                    "logs",
-                    "--namespace",
-                    namespace,
-                    "deployment/sky-operator",
-                    previous,
-                ];
-                said.push_str(
-                    &self
-                        .host
-                        .kubectl(&logs)
-                        .await
-                        .unwrap_or_else(|error| format!("{error:#}")),
-                );
-            }
-            if said.contains(wanted) {
-                return Ok(());
-            }
-            bail!("{said}")
+            let said = self.logs(namespace).await;
+            ensure!(said.contains(wanted), "{said}");
+            Ok(())
         })
         .await
+    }
+
+    /// What an operator's pod says, and what its container before this one said.
+    async fn logs(&self, namespace: &str) -> String {
+        let mut said = String::new();
+        for previous in ["--previous=false", "--previous=true"] {
+            let logs = [
+                "logs",
+                "--namespace",
+                namespace,
+                "deployment/sky-operator",
+                previous,
+            ];
+            let found = self.host.kubectl(&logs).await;
+            said.push_str(&found.unwrap_or_else(|error| format!("{error:#}")));
+        }
+        said
     }
 }
 

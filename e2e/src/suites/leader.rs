@@ -18,5 +18,6 @@ pub const SUITE: Suite = Suite {
         case!(takeover::a_leader_that_is_killed_is_followed_after_the_lease),
         case!(takeover::a_leader_that_was_frozen_past_its_lease_writes_nothing_and_ends),
         case!(takeover::a_clean_stop_hands_over_at_once),
+        case!(takeover::a_leader_whose_lease_another_takes_says_so_once_and_ends),
     ],
 };

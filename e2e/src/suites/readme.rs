@@ -114,12 +114,26 @@ fn ourselves() -> String {
     format!("/proc/{}/exe", std::process::id())
 }
 
+/// The part of a page from this heading to the next of its level.
+pub(super) fn section<'a>(text: &'a str, heading: &str) -> Result<&'a str> {
+    let (_, rest) = text
+        .split_once(&format!("\n## {heading}\n"))
+        .with_context(|| format!("no heading {heading:?}"))?;
+    Ok(rest.split_once("\n## ").map_or(rest, |(part, _)| part))
+}
+
 /// The contents of the fenced blocks marked `sh`.
 pub(super) fn shell_blocks(text: &str) -> Vec<String> {
+    blocks_of(text, "sh")
+}
+
+/// The contents of the fenced blocks marked as of this language.
+pub(super) fn blocks_of(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}");
     let (mut blocks, mut block) = (Vec::new(), None::<String>);
     for line in text.lines() {
         match &mut block {
-            None if line == "```sh" => block = Some(String::new()),
+            None if line == fence => block = Some(String::new()),
             None => {}
             Some(_) if line == "```" => blocks.extend(block.take()),
             Some(block) => {
@@ -139,5 +153,13 @@ mod tests {
     fn only_blocks_of_sh_are_run() {
         let text = "a\n```sh\none\ntwo\n```\n```text\nthree\n```\n```sh\nfour\n```\n";
         assert_eq!(shell_blocks(text), ["one\ntwo\n", "four\n"]);
+    }
+
+    #[test]
+    fn a_section_ends_where_the_next_begins() {
+        let text = "# T\n\n## A\none\n### B\ntwo\n\n## C\nthree\n";
+        assert_eq!(section(text, "A").unwrap(), "one\n### B\ntwo\n");
+        assert_eq!(section(text, "C").unwrap(), "three\n");
+        assert!(section(text, "B").is_err());
     }
 }

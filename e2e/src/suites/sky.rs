@@ -51,7 +51,8 @@ impl Sky {
         Ok(Self { lab, client })
     }
 
-    async fn join(&self, name: &str) -> Result<()> {
+    /// Joins a member unless it is, and waits until it is Ready.
+    pub async fn join(&self, name: &str) -> Result<()> {
         let present = timeout(CALL, self.clusters().get_opt(name)).await??;
         if !present.is_some_and(|cluster| is_true(&cluster_conditions(&cluster), "Ready")) {
             self.lab.sky(&["join", name, "--from-context", name]).await?;

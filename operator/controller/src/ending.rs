@@ -6,7 +6,7 @@ use sky_member::gate::Gate;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::leader::Lost;
+use crate::leader::{Lost, Verdict};
 
 /// The longest that what is under way may take when the operator stops.
 const LAST_CALLS: Duration = Duration::from_secs(20);
@@ -21,6 +21,8 @@ pub struct Ending {
     pub tasks: TaskTracker,
     /// What holds the lease.
     pub election: TaskTracker,
+    /// Why the lease was lost, if it was.
+    pub verdict: Verdict,
     /// Cancelled when nothing is under way any more: the lease may go.
     pub at_rest: CancellationToken,
 }
@@ -37,7 +39,7 @@ impl Ending {
         self.tasks.close();
         let rested = tokio::select! {
             biased;
-            () = self.gate.ran_out() => return Err(Lost::new()),
+            () = self.gate.ran_out() => return Err(self.verdict.lost()),
             rested = tokio::time::timeout(LAST_CALLS, self.tasks.wait()) => rested,
         };
         if rested.is_err() {

@@ -4,6 +4,7 @@
 //! A lease of another has expired when its record has not changed for its duration, seen from here: no clocks are
 //! compared. The gate shuts a while before others may take over, counted from the begin of the last renewal.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -76,8 +77,21 @@ pub struct Lost(String);
 impl Lost {
     /// Found out by a write that came too late, or by nobody in particular.
     #[must_use]
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(TOO_LATE.into())
+    }
+}
+
+/// Why the lease was lost, for those who end the operator: written before the gate shuts, so that it is there when they
+/// hear of it.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict(Arc<OnceLock<Lost>>);
+
+impl Verdict {
+    /// The reason; when a write found the lease run out before the election did, nobody knows more than that.
+    #[must_use]
+    pub fn lost(&self) -> Lost {
+        self.0.get().cloned().unwrap_or_else(Lost::new)
     }
 }
 
@@ -118,6 +132,7 @@ pub struct Candidate {
     gate: Gate,
     observed: Option<Observed>,
     leading: watch::Sender<bool>,
+    verdict: Verdict,
 }
 
 impl Candidate {
@@ -131,7 +146,14 @@ impl Candidate {
             gate,
             observed: None,
             leading: watch::Sender::new(false),
+            verdict: Verdict::default(),
         }
+    }
+
+    /// Why it lost, once it has.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone()
     }
 
     /// True from when it leads.
@@ -208,8 +230,11 @@ impl Candidate {
     }
 
     fn lose(&self, why: String) -> Lost {
+        let lost = Lost(why);
+        // It ends with the first.
+        let _ = self.verdict.0.set(lost.clone());
         self.gate.lose();
-        Lost(why)
+        lost
     }
 
     /// One try to get the lease or to keep it. The gate is opened until the deadline after the begin of the try that

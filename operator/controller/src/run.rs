@@ -29,7 +29,7 @@ use crate::fleet::Fleet;
 use crate::follow::Follow;
 use crate::health::{self, Pulse, Readiness};
 use crate::host::Caller;
-use crate::leader::{Candidate, Lost, Terms};
+use crate::leader::{Candidate, Terms};
 use crate::metrics::scrape::Scrape;
 use crate::rules::Rules;
 use crate::scheduler::{self, Board, Sources};
@@ -73,12 +73,14 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
     let questions = lease.clone();
     let election =
         terms.map(|terms| Candidate::new(lease, &settings.namespace, identity, terms, gate.clone()));
+    let verdict = election.as_ref().map(Candidate::verdict).unwrap_or_default();
     let (stop, ready) = (CancellationToken::new(), Readiness::default());
     let ending = Ending {
         stop: stop.clone(),
         gate: gate.clone(),
         tasks: TaskTracker::new(),
         election: TaskTracker::new(),
+        verdict: verdict.clone(),
         at_rest: CancellationToken::new(),
     };
     let (parts, called, stirs) = Parts::new(caller, settings.clone(), configured, stop.clone());
@@ -92,7 +94,7 @@ pub async fn run_with(settings: Settings, extra: Vec<Enabled>) -> anyhow::Result
     };
     let outcome = tokio::select! {
         biased;
-        () = gate.ran_out() => Err(Lost::new().into()),
+        () = gate.ran_out() => Err(verdict.lost().into()),
         () = stop.cancelled() => Err(anyhow::anyhow!("a part of the operator ended; see the log above")),
         served = health => served.with_context(|| format!("failed to serve health on {}", settings.health_addr)),
         started = async { working.await?; future::pending().await } => started,
@@ -116,11 +118,10 @@ fn gate(settings: &Settings) -> anyhow::Result<(Gate, Option<Terms>)> {
     Ok((Gate::shut(), Some(terms)))
 }
 
-/// Runs `candidate` until it lost or everything is at rest.
+/// Runs `candidate` until it lost or everything is at rest. That it lost shuts the gate, which ends the operator, and is
+/// told there.
 async fn elect(candidate: Candidate, stop: CancellationToken, at_rest: CancellationToken) {
-    if let Err(lost) = candidate.run(stop, at_rest).await {
-        tracing::error!("{lost}");
-    }
+    let _ = candidate.run(stop, at_rest).await;
 }
 
 async fn terminated() -> std::io::Result<()> {

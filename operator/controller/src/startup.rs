@@ -20,8 +20,8 @@ use sky_crds::{names, schema};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::host;
 use crate::settings::Settings;
+use crate::{host, leader};
 
 /// Exit code of an operator whose host is not as it must be.
 pub const UNFIT: u8 = 78;
@@ -181,59 +181,71 @@ fn compare(ours: &Value, theirs: &Value, path: &str, missing: &mut Vec<String>) 
     }
 }
 
-/// A right: verbs, group, resource and subresource, and whether only in the operator's namespace.
+/// A right: verbs, group, resource and subresource, and for what.
 type Right = (
     &'static [&'static str],
     &'static str,
     &'static str,
     &'static str,
-    bool,
+    Reach,
 );
+
+/// What a right is for.
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    /// Every namespace.
+    Host,
+    /// The operator's own namespace.
+    Own,
+    /// The one object of this name there.
+    Named(&'static str),
+}
+use Reach::{Host, Named, Own};
 
 const READ: &[&str] = &["list", "watch"];
 
 /// Rights without which nothing works.
 const RIGHTS: &[Right] = &[
-    (READ, names::GROUP, "skyclusters", "", false),
-    (READ, names::GROUP, "skyjobs", "", false),
-    (READ, names::GROUP, "skydeployments", "", false),
-    (READ, names::GROUP, "skynamespaces", "", false),
-    (READ, names::GROUP, "filterpolicies", "", false),
-    (&["patch"], names::GROUP, "skyclusters", "", false),
-    (&["patch"], names::GROUP, "skyjobs", "", false),
-    (&["patch"], names::GROUP, "skydeployments", "", false),
-    (&["patch"], names::GROUP, "skynamespaces", "", false),
-    (&["update"], names::GROUP, "skyclusters", "status", false),
-    (&["update"], names::GROUP, "skyjobs", "status", false),
-    (&["update"], names::GROUP, "skydeployments", "status", false),
-    (&["update"], names::GROUP, "skynamespaces", "status", false),
-    (&["update"], names::GROUP, "filterpolicies", "status", false),
+    (READ, names::GROUP, "skyclusters", "", Host),
+    (READ, names::GROUP, "skyjobs", "", Host),
+    (READ, names::GROUP, "skydeployments", "", Host),
+    (READ, names::GROUP, "skynamespaces", "", Host),
+    (READ, names::GROUP, "filterpolicies", "", Host),
+    (&["patch"], names::GROUP, "skyclusters", "", Host),
+    (&["patch"], names::GROUP, "skyjobs", "", Host),
+    (&["patch"], names::GROUP, "skydeployments", "", Host),
+    (&["patch"], names::GROUP, "skynamespaces", "", Host),
+    (&["update"], names::GROUP, "skyclusters", "status", Host),
+    (&["update"], names::GROUP, "skyjobs", "status", Host),
+    (&["update"], names::GROUP, "skydeployments", "status", Host),
+    (&["update"], names::GROUP, "skynamespaces", "status", Host),
+    (&["update"], names::GROUP, "filterpolicies", "status", Host),
     (
         &["list", "create", "patch", "delete"],
         "apps",
         "controllerrevisions",
         "",
-        false,
+        Host,
     ),
     (
         &["list", "watch", "get", "create", "patch", "delete"],
         "",
         "namespaces",
         "",
-        false,
+        Host,
     ),
-    (&["get", "list", "watch", "update"], "", "secrets", "", true),
-    (&["get", "create"], "", "configmaps", "", true),
+    (&["get", "list", "watch", "update"], "", "secrets", "", Own),
+    // What is to be created has no name yet.
+    (&["create"], "", "configmaps", "", Own),
+    (&["get"], "", "configmaps", "", Named(names::ORIGIN_CONFIG_MAP)),
 ];
 
 /// Rights of an operator that elects who leads.
-const ELECTION: &[Right] = &[(
-    &["get", "create", "update"],
-    "coordination.k8s.io",
-    "leases",
-    "",
-    true,
-)];
+const ELECTION: &[Right] = &[
+    (&["create"], LEASES, "leases", "", Own),
+    (&["get", "update"], LEASES, "leases", "", Named(leader::LEASE)),
+];
+const LEASES: &str = "coordination.k8s.io";
 
 /// Rights that this account does not have, in words. A host that does not answer such questions of this account is
 /// believed to give them.
@@ -255,9 +267,13 @@ async fn may(
     client: &Client,
     settings: &Settings,
     verb: &str,
-    (_, group, resource, subresource, own): &Right,
+    (_, group, resource, subresource, reach): &Right,
 ) -> Result<Option<String>, kube::Error> {
-    let namespace = own.then(|| settings.namespace.clone());
+    let (namespace, name) = match reach {
+        Host => (None, None),
+        Own => (Some(&settings.namespace), None),
+        Named(name) => (Some(&settings.namespace), Some(*name)),
+    };
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
@@ -265,7 +281,8 @@ async fn may(
                 group: Some((*group).to_owned()),
                 resource: Some((*resource).to_owned()),
                 subresource: (!subresource.is_empty()).then(|| (*subresource).to_owned()),
-                namespace: namespace.clone(),
+                namespace: namespace.cloned(),
+                name: name.map(str::to_owned),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -282,7 +299,10 @@ async fn may(
     }
     let slash = if subresource.is_empty() { "" } else { "/" };
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
-    Ok(Some(format!("{verb} {resource}{slash}{subresource}{place}")))
+    let name = name.map_or_else(String::new, |name| format!(" {name}"));
+    Ok(Some(format!(
+        "{verb} {resource}{slash}{subresource}{name}{place}"
+    )))
 }
 
 #[cfg(test)]

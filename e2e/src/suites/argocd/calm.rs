@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
+use super::watch::Watch;
 use super::{LONG, Stage, deployment, describe, is, job};
-use crate::argocd::NAMESPACE;
-use crate::daemon::Daemon;
 use crate::plan::HOST;
 use crate::runner::Context;
 use crate::wait;
@@ -19,7 +18,6 @@ const NAME: &str = "crowd";
 /// How many jobs; one ends every few seconds of the watch.
 const JOBS: u32 = 60;
 const WATCHED: Duration = Duration::from_secs(120);
-const WATCH: &str = "argocd-watch";
 
 pub(super) async fn a_crowd_of_jobs_is_synced_and_watched_from_here_on(context: &Context) -> Result<()> {
     let stage = Stage::on(context).await?;
@@ -40,7 +38,9 @@ pub(super) async fn a_crowd_of_jobs_is_synced_and_watched_from_here_on(context: 
             found["status"]["sync"]["status"] == "Synced"
         })
         .await?;
-    watch(&stage)
+    Watch::begin(&stage.sky.lab, NAME)?;
+    fs::write(since(&stage), "")?;
+    Ok(())
 }
 
 pub(super) async fn two_minutes_of_load_make_no_difference_to_git(context: &Context) -> Result<()> {
@@ -62,53 +62,22 @@ pub(super) async fn two_minutes_of_load_make_no_difference_to_git(context: &Cont
         Ok(())
     })
     .await?;
-    let watch = stage.sky.lab.host()?.daemon(WATCH)?;
-    ensure!(watch.running(), "the watch ended: {}", watch.log_tail(5));
-    let log = fs::read_to_string(watch.log_path())?;
-    let lines: Vec<&str> = log.lines().collect();
-    let differs: Vec<&&str> = lines.iter().filter(|line| !line.contains(" Synced ")).collect();
-    ensure!(differs.is_empty(), "of {} looks: {differs:?}", lines.len());
+    let watch = Watch::of(&stage.sky.lab)?;
+    let states = watch.states()?;
     // Else nothing was watched.
     ensure!(
-        compared > 5 && lines.len() > compared,
-        "{compared} comparisons:\n{log}"
+        compared > 5 && states > compared,
+        "{compared} comparisons, {states} states"
     );
     let found = stage
         .until(NAME, "Healthy", |found| is(found, "Synced", "Healthy"))
         .await?;
     let syncs = found["status"]["history"].as_array().map_or(0, Vec::len);
     ensure!(syncs == 1, "synced {syncs} times: {}", describe(&found));
-    watch.discard().await?;
-    let looks = lines.len();
+    watch.end().await?;
     context.remark(format!(
-        "{JOBS} jobs, {looks} states of the Application, all Synced"
+        "{JOBS} jobs, {states} states of the Application, all Synced"
     ));
-    Ok(())
-}
-
-/// Writes a line for every state of the Application from now on.
-fn watch(stage: &Stage) -> Result<()> {
-    let lab = &stage.sky.lab;
-    let host = lab.host()?;
-    let columns =
-        "jsonpath={.metadata.resourceVersion} {.status.sync.status} {.status.health.status}{\"\\n\"}";
-    let kubeconfig = host.kubeconfig().display().to_string();
-    let program = lab.dir().join("bin/kubectl").display().to_string();
-    let command = [
-        program.as_str(),
-        "--kubeconfig",
-        &kubeconfig,
-        "--namespace",
-        NAMESPACE,
-        "get",
-        "applications.argoproj.io",
-        NAME,
-        "--watch",
-        "-o",
-        columns,
-    ];
-    Daemon::new(lab.dir(), HOST, WATCH).start(&command.map(str::to_owned), &Default::default())?;
-    fs::write(since(stage), "")?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! A git repository on disk, with a folder for each Application.
+//! A git repository on disk, with a folder for each Application or with the chart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,25 @@ impl Repository {
                 None => fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?,
             }
         }
+        self.record(application).await
+    }
+
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Commits its files as they are.
+    pub(super) async fn record(&self, message: &str) -> Result<()> {
         git(&self.folder, &["add", "--all"]).await?;
-        git(&self.folder, &["commit", "--quiet", "-m", application]).await?;
+        git(&self.folder, &["commit", "--quiet", "-m", message]).await?;
+        Ok(())
+    }
+
+    /// Commits its files as they are, as a release of this name.
+    pub(super) async fn release(&self, tag: &str) -> Result<()> {
+        self.record(tag).await?;
+        git(&self.folder, &["tag", tag]).await?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::lab::Lab;
 use crate::programs::Source;
 use crate::report::Reporter;
 use crate::runner::Context;
-use crate::suites::readme::shell_blocks;
+use crate::suites::readme::{section, shell_blocks};
 use crate::workspace;
 
 /// The rules in Argo CD's layout, within the chart.
@@ -66,7 +66,7 @@ pub(super) async fn put(lab: &Lab, reporter: &Reporter) -> Result<()> {
         return Ok(());
     }
     let page = fs::read_to_string(workspace::root().join("docs/argocd.md"))?;
-    let blocks = shell_blocks(&page);
+    let blocks = shell_blocks(section(&page, "Rules of health")?);
     ensure!(!blocks.is_empty(), "docs/argocd.md has no command");
     let helm = Source::of("helm3")?.build("helm3", reporter).await?;
     let mut bash = Command::new("bash");

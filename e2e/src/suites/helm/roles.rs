@@ -1,4 +1,4 @@
-//! Who may do what by the chart's roles, as the API server itself says. Part of the suite `helm`.
+//! Who may do what by the chart's roles and by the plugin's binding of one, as the API server itself says. Part of the suite `helm`.
 
 use anyhow::{Result, ensure};
 
@@ -52,6 +52,21 @@ const BEYOND: &[(&str, &str)] = &[
     ("create", "pods/exec"),
 ];
 
+/// What the operator's account may do in its own namespace, by name where it has one.
+const OWN: &[(&str, &str, bool)] = &[
+    ("list", "secrets", true),
+    ("create", "secrets", false),
+    ("delete", "secrets", false),
+    ("create", "configmaps", true),
+    ("get", "configmaps/sky-origin", true),
+    ("get", "configmaps/another", false),
+    ("update", "configmaps/sky-origin", false),
+    ("create", "leases.coordination.k8s.io", true),
+    ("update", "leases.coordination.k8s.io/sky-operator", true),
+    ("get", "leases.coordination.k8s.io/another", false),
+    ("update", "leases.coordination.k8s.io/another", false),
+];
+
 pub(super) async fn only_who_governs_may_write_rules(context: &Context) -> Result<()> {
     let stage = Stage::on(context).await?;
     stage.install(4, &["--set", "replicas=0"]).await?;
@@ -94,11 +109,15 @@ pub(super) async fn only_who_governs_may_write_rules(context: &Context) -> Resul
         }
     }
     let own = format!("--namespace={NAMESPACE}");
-    ensure!(
-        may(&stage, "get", "secrets", &[&account, &own]).await?,
-        "the operator may not read its Secrets"
-    );
+    for (verb, object, wanted) in OWN {
+        if can(&stage, &["auth", "can-i", verb, object, &account, &own]).await? != *wanted {
+            faults.push(format!(
+                "the operator {verb} {object} in {NAMESPACE}: not {wanted}"
+            ));
+        }
+    }
     ensure!(faults.is_empty(), "{}", faults.join("; "));
+    allowed_by_the_plugin(&stage, &account).await?;
     stage
         .host
         .kubectl(&[
@@ -114,8 +133,34 @@ pub(super) async fn only_who_governs_may_write_rules(context: &Context) -> Resul
         ])
         .await?;
     stage.uninstall(4).await?;
-    context.remark(format!("{} questions", ASKED.len() + BEYOND.len()));
+    context.remark(format!("{} questions", ASKED.len() + BEYOND.len() + OWN.len()));
     Ok(())
+}
+
+/// `kubectl sky allow-config` binds the chart's own role, and nothing wider.
+async fn allowed_by_the_plugin(stage: &Stage, account: &str) -> Result<()> {
+    let place = [account, "--namespace=default"];
+    let said = stage.sky(&["allow-config", "default"]).await?;
+    ensure!(
+        said.contains("clusterrole.rbac.authorization.k8s.io/sky-follow unchanged"),
+        "the plugin has another role: {said}"
+    );
+    wait::until("the operator to be allowed", BOUND, async || {
+        ensure!(may(stage, "get", "secrets", &place).await?, "not yet");
+        Ok(())
+    })
+    .await?;
+    ensure!(may(stage, "get", "configmaps", &place).await?, "no ConfigMaps");
+    ensure!(
+        !may(stage, "list", "secrets", &place).await?,
+        "it may list Secrets"
+    );
+    stage.sky(&["allow-config", "default", "--remove"]).await?;
+    wait::until("the right to be taken back", BOUND, async || {
+        ensure!(!may(stage, "get", "secrets", &place).await?, "not yet");
+        Ok(())
+    })
+    .await
 }
 
 async fn may(stage: &Stage, verb: &str, resource: &str, flags: &[&str]) -> Result<bool> {
@@ -126,8 +171,13 @@ async fn may(stage: &Stage, verb: &str, resource: &str, flags: &[&str]) -> Resul
     };
     let (resource, sub) = (format!("{resource}{group}"), format!("--subresource={sub}"));
     let ask = ["auth", "can-i", verb, &resource, &sub];
+    can(stage, &[&ask[..], flags].concat()).await
+}
+
+/// What `kubectl auth can-i` says.
+async fn can(stage: &Stage, ask: &[&str]) -> Result<bool> {
     // It says no by its exit code too.
-    match stage.host.kubectl(&[&ask[..], flags].concat()).await {
+    match stage.host.kubectl(ask).await {
         Ok(answer) => Ok(answer.trim() == "yes"),
         Err(error) if error.to_string().trim_end().ends_with("no") => Ok(false),
         Err(error) => Err(error),

@@ -1,13 +1,17 @@
-//! The leader is killed, frozen or stopped in the middle of a burst. Part of the suite `leader`.
+//! The leader is killed, frozen or stopped in the middle of a burst, or its lease is taken. Part of the suite `leader`.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::SignedDuration;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use super::replicas::{Replicas, holds};
 use super::story::Story;
-use crate::operator::TERMS;
+use crate::operator::{NAME, NAMESPACE, TERMS};
 use crate::runner::Context;
 use crate::suites::counts;
 use crate::suites::counts::tally::Mark;
@@ -116,4 +120,26 @@ pub(super) async fn a_clean_stop_hands_over_at_once(context: &Context) -> Result
     let gap = scene.close(context).await?;
     ensure!(gap < lease(), "the lease was not given back: {gap}");
     Ok(())
+}
+
+pub(super) async fn a_leader_whose_lease_another_takes_says_so_once_and_ends(
+    context: &Context,
+) -> Result<()> {
+    let sky = Sky::on(context, &counts::plan()).await?;
+    let replicas = Replicas::start(&sky).await?;
+    let leases: Api<Lease> = Api::namespaced(sky.client(), NAMESPACE);
+    let taken = json!({"spec": {"holderIdentity": "somebody", "renewTime": "2099-01-01T00:00:00.000000Z"}});
+    leases
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(taken))
+        .await?;
+    let leader = &replicas.leader;
+    let code = leader.exit(SOON, |_| Ok(())).await?;
+    let log = leader.log_tail(20);
+    ensure!(code == LOST, "it ended with {code}: {log}");
+    let told = log.matches("the lease was lost").count();
+    ensure!(
+        told == 1 && log.contains("somebody holds it"),
+        "told {told} times: {log}"
+    );
+    replicas.end(&sky).await
 }

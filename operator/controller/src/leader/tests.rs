@@ -146,6 +146,7 @@ struct Standing {
     stop: CancellationToken,
     ended: CancellationToken,
     running: JoinHandle<Result<(), Lost>>,
+    verdict: Verdict,
 }
 
 fn candidate(host: &Host, name: &str) -> Candidate {
@@ -165,6 +166,7 @@ fn stand(host: &Host, name: &str) -> Standing {
     Standing {
         gate: candidate.gate.clone(),
         leading: candidate.leading(),
+        verdict: candidate.verdict(),
         running: tokio::spawn(candidate.run(stop.clone(), ended.clone())),
         stop,
         ended,
@@ -324,6 +326,9 @@ async fn who_finds_another_on_the_lease_ends_at_once() {
     let lost = a.running.await.expect("no panic").expect_err("lost");
     assert!(begun.elapsed() <= Duration::from_secs(2));
     assert!(lost.to_string().contains("b holds it"), "{lost}");
+    // Told by who ends the operator, who hears it from the gate.
+    a.gate.ran_out().await;
+    assert_eq!(a.verdict.lost(), lost);
     assert!(!a.gate.is_open());
     assert_eq!(host.holder(), "b");
 }

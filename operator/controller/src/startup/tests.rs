@@ -155,7 +155,8 @@ async fn missing_rights_are_named_with_their_namespace() {
         ..Host::default()
     };
     let words = said(&host).await;
-    let lists = "get leases in namespace sky-system, create leases in namespace sky-system, update leases";
+    let lists = "create leases in namespace sky-system, get leases sky-operator in namespace sky-system, update leases \
+                 sky-operator in";
     assert!(words.contains(lists), "{words}");
     let host = Host {
         kinds: true,
