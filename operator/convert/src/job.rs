@@ -56,6 +56,7 @@ pub struct Job {
 pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let spec = &job.spec;
     workload::refuse_unsupported(Kind::SkyJob, &spec.workload)?;
+    workload::check_directives(&spec.workload)?;
     let replicas = replicas(spec)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
     let overrides = Rules::read(&spec.workload)?;

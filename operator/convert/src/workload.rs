@@ -40,16 +40,7 @@ pub(crate) fn invalid(message: String) -> Refused {
 
 /// Fields whose behaviour is not there yet are refused, never ignored.
 pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<(), Refused> {
-    let fields = [
-        ("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some()),
-        (
-            "slurm.directives.exclusive",
-            workload
-                .slurm
-                .as_ref()
-                .is_some_and(|slurm| slurm.directives.contains_key("exclusive")),
-        ),
-    ];
+    let fields = [("slurm", kind == Kind::SkyDeployment && workload.slurm.is_some())];
     let refused: Vec<&str> = fields
         .iter()
         .filter(|(_, given)| *given)
@@ -63,6 +54,25 @@ pub(crate) fn refuse_unsupported(kind: Kind, workload: &WorkloadSpec) -> Result<
         reason: "NotSupported".into(),
         message,
     })
+}
+
+/// The directive by which replicas say with whom they share nodes.
+fn exclusive(workload: &WorkloadSpec) -> Option<&str> {
+    let slurm = workload.slurm.as_ref()?;
+    slurm.directives.get("exclusive").map(String::as_str)
+}
+
+/// A directive of a value that has no meaning is refused.
+pub(crate) fn check_directives(workload: &WorkloadSpec) -> Result<(), Refused> {
+    match exclusive(workload) {
+        None | Some("true" | "user" | "mcs" | "false") => Ok(()),
+        Some(other) => {
+            let words = format!(
+                "spec.slurm.directives.exclusive: {other:?} is none of true, user, mcs, false; use one"
+            );
+            Err(invalid(words))
+        }
+    }
 }
 
 /// Whether ConfigMaps and Secrets that the template names follow the workload.
@@ -191,6 +201,7 @@ pub(crate) fn program(
         Needs {
             resources: asked.resources,
             accelerator: asked.accelerator,
+            whole_node: exclusive(spec) == Some("true"),
             ..Needs::default()
         },
     ))

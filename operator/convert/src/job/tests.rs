@@ -46,13 +46,17 @@ fn an_absent_image_is_the_operators_default() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let refused = parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}})).err();
-    let refused = refused.expect("refused");
-    assert_eq!(refused.reason, "NotSupported");
+fn a_replica_that_is_alone_needs_a_whole_node_and_other_words_are_refused_by_name() {
+    let exclusive = |how: &str| parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": how}}}));
+    for (how, whole) in [("true", true), ("user", false), ("mcs", false), ("false", false)] {
+        let job = exclusive(how).expect(how);
+        assert_eq!(job.workload.needs.whole_node, whole, "{how}");
+    }
+    let refused = exclusive("perhaps").expect_err("refused");
+    assert_eq!(refused.reason, "InvalidSpec");
     assert_eq!(
         refused.message,
-        "spec.slurm.directives.exclusive is not supported yet; remove it"
+        "spec.slurm.directives.exclusive: \"perhaps\" is none of true, user, mcs, false; use one"
     );
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Submission {
     pub(super) tasks: i64,
     /// Path of an OCI bundle.
     pub(super) container: Option<String>,
+    /// `true`, `user`, `mcs` or `false`: with whom it shares nodes.
+    pub(super) exclusive: Option<String>,
     pub(super) directives: BTreeMap<String, Value>,
 }
 
@@ -93,6 +95,12 @@ impl Dialect {
                 if let Some(gres) = &job.gres {
                     body["gres"] = json!(gres);
                 }
+                // Not what its schema says: neither true nor false is taken.
+                match job.exclusive.as_deref() {
+                    None | Some("false") => {}
+                    Some("true") => body["exclusive"] = json!("exclusive"),
+                    Some(whom) => body["exclusive"] = json!(whom),
+                }
                 body["environment"] = json!(job.environment);
                 json!({"script": job.script, "job": body})
             }
@@ -101,6 +109,12 @@ impl Dialect {
                 body["requeue"] = json!(false);
                 if let Some(gres) = &job.gres {
                     body["tres_per_node"] = json!(format!("gres/{gres}"));
+                }
+                // It is called `shared` from v0.0.40 on, and v0.0.42 has nothing else.
+                match job.exclusive.as_deref() {
+                    None | Some("false") => {}
+                    Some("true") => body["shared"] = json!(["none"]),
+                    Some(whom) => body["shared"] = json!([whom]),
                 }
                 body["memory_per_node"] = json!({"set": true, "infinite": false, "number": job.memory});
                 let environment = job

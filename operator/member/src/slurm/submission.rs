@@ -65,6 +65,7 @@ pub(super) fn of(share: &Share, access: &Access, comment: String) -> Result<Subm
         gres: gres(share)?,
         tasks: share.replicas,
         container: container_path,
+        exclusive: options.directives.get("exclusive").cloned(),
         directives: directives(&options)?,
     };
     check(&submission)?;
@@ -217,6 +218,8 @@ fn directives(options: &SlurmOptions) -> Result<BTreeMap<String, Value>, MemberE
     for (name, value) in &options.directives {
         let value = match name.as_str() {
             "constraints" | "dependency" | "reservation" | "wckey" => json!(value),
+            // Its name and form differ between versions.
+            "exclusive" => continue,
             "nice" => {
                 let number = value.parse::<i64>();
                 json!(number.map_err(|_| refused("spec.slurm.directives.nice: must be a number"))?)
