@@ -18,6 +18,7 @@ mod observe;
 mod past;
 mod poll;
 mod submission;
+mod wire;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ type Identity = Option<String>;
 /// How a Slurm cluster is reached, and what holds for every job there. Without the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// URL of slurmrestd.
+    /// URL of slurmrestd, or `unix://` and the path of its socket.
     pub endpoint: String,
     /// User that jobs are submitted as.
     pub user: String,
