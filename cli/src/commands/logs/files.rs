@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use sky_crds::SkyCluster;
 use sky_crds::cluster::Manager;
 
+use super::growing::File;
 use super::select::Replica;
 use super::stream::Options;
 use crate::output;
@@ -24,9 +25,7 @@ pub(super) fn concerns(cluster: &SkyCluster) -> bool {
 /// # Errors
 /// Says where the output is when it is not on this machine.
 pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Options) -> anyhow::Result<usize> {
-    let slurm = cluster.spec.slurm.as_ref();
-    let directory = slurm.and_then(|slurm| slurm.logs.as_deref().or(slurm.work_dir.as_deref()));
-    let directory = directory.unwrap_or(NOWHERE);
+    let directory = directory(cluster);
     let mut read = 0;
     let mut missing = Vec::new();
     for replica in replicas {
@@ -42,9 +41,6 @@ pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Optio
             Err(error) => missing.push((file, error)),
         }
     }
-    if options.follow {
-        output::note("files of Slurm clusters are printed as they are now, and not followed");
-    }
     let Some((file, error)) = missing.first() else {
         return Ok(read);
     };
@@ -56,7 +52,44 @@ pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Optio
         ));
         return Ok(read);
     }
-    anyhow::bail!(
+    Err(unmounted(&name, directory, file))
+}
+
+/// The files of these replicas of `cluster`, to be followed: one that is not there yet comes when the replica starts.
+///
+/// # Errors
+/// Says where the output is when its directory is not on this machine.
+pub(super) fn followed(cluster: &SkyCluster, replicas: &[&Replica]) -> anyhow::Result<Vec<File>> {
+    let directory = directory(cluster);
+    let files: Vec<File> = replicas
+        .iter()
+        .map(|replica| {
+            let (object, index) = (&replica.object, replica.index);
+            let mark = format!("{}/.{object}-{index}", directory.trim_end_matches('/'));
+            File::new(
+                &cluster.name_any(),
+                replica.label(),
+                file(directory, replica),
+                mark,
+            )
+        })
+        .collect();
+    match replicas.first() {
+        Some(first) if !Path::new(directory).is_dir() => {
+            Err(unmounted(&cluster.name_any(), directory, &file(directory, first)))
+        }
+        _ => Ok(files),
+    }
+}
+
+fn directory(cluster: &SkyCluster) -> &str {
+    let slurm = cluster.spec.slurm.as_ref();
+    let directory = slurm.and_then(|slurm| slurm.logs.as_deref().or(slurm.work_dir.as_deref()));
+    directory.unwrap_or(NOWHERE)
+}
+
+fn unmounted(name: &str, directory: &str, file: &str) -> anyhow::Error {
+    anyhow::anyhow!(
         "cluster {name} is a Slurm cluster, which gives no access to files: the output is in {file} there; mount {directory} on \
          this machine, or read it on a node"
     )
