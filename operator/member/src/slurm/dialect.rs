@@ -222,6 +222,45 @@ impl<'de> Deserialize<'de> for PartitionRecord {
     }
 }
 
+/// One record of accounting: as `JobRecord`, for jobs that slurmctld may have forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AccountRecord {
+    pub(super) name: String,
+    pub(super) array_id: Option<i64>,
+    /// `None`: all tasks that have no record of their own.
+    pub(super) index: Option<u32>,
+    pub(super) state: Vec<String>,
+    /// v0.0.38 has no exit codes here, whatever a script ended with: always 0. Signals are told.
+    pub(super) exit: Exit,
+}
+
+impl<'de> Deserialize<'de> for AccountRecord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let body = Value::deserialize(from)?;
+        let number = |path: &str| body.pointer(path).and_then(number_of);
+        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        let array = number("/array/job_id").filter(|id| *id > 0);
+        Ok(Self {
+            name: name.to_owned(),
+            array_id: array.or_else(|| number("/job_id")),
+            index: number("/array/task_id").and_then(|index| u32::try_from(index).ok()),
+            state: words_of(body.pointer("/state/current").unwrap_or(&Value::Null)),
+            exit: Exit {
+                code: number("/exit_code/return_code").unwrap_or(0),
+                signal: number("/exit_code/signal/id")
+                    .or_else(|| number("/exit_code/signal/signal_id"))
+                    .unwrap_or(0),
+            },
+        })
+    }
+}
+
+/// What accounting is asked for the jobs of `names`, which are DNS labels. v0.0.38 takes no comma as it is.
+pub(super) fn accounting(version: u32, names: &[&str]) -> String {
+    let names = names.join("%2C");
+    format!("/slurmdb/v0.0.{version}/jobs?skip_steps=true&job_name={names}")
+}
+
 /// How a batch script ended: its exit code, or the signal that ended it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exit {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sky_core::Seconds;
@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as Turn, watch};
 use tokio::time::Instant;
 
 use super::Access;
+use super::accounting::{self, Record};
 use super::array::{self, Array, Listed};
 use super::client::Client;
 use super::observe::{self, observe};
@@ -23,12 +24,13 @@ use super::{Identity, node};
 use crate::{Class, MemberError};
 
 /// What all calls and listeners of one member share.
-#[derive(Debug)]
 pub(super) struct Site {
     pub(super) client: Client,
     pub(super) access: Access,
     pub(super) origin: String,
     pub(super) past: Mutex<Past>,
+    /// What the host has recorded as being here, once it is known how to ask.
+    pub(super) record: OnceLock<Record>,
     /// The last list, and when it was asked for.
     last: Turn<Option<(Instant, Arc<Listed>)>>,
     /// Counts our own changes, so that listeners look at once.
@@ -43,6 +45,7 @@ impl Site {
             access,
             origin: origin.to_owned(),
             past: Mutex::default(),
+            record: OnceLock::new(),
             last: Turn::default(),
             stirred: watch::Sender::new(0),
             submits: AtomicU64::new(0),
@@ -72,8 +75,9 @@ impl Site {
         }
         let began = Instant::now();
         let records = self.client.jobs().await?;
-        let listed = Arc::new(array::sort(&records, &self.access.user));
-        self.past().take_in(&listed.arrays, now());
+        let mut listed = array::sort(&records, &self.access.user);
+        accounting::take_in(self, &mut listed).await;
+        let listed = Arc::new(listed);
         *last = Some((began, listed.clone()));
         Ok(listed)
     }

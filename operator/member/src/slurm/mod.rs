@@ -1,9 +1,10 @@
 //! A Slurm member, reached through slurmrestd: a SkyJob share is one job array, observed by looking at it again and again.
 //!
-//! `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission` makes an array of a share,
-//! `comment` marks it, `dispatch` and `withdraw` send it and take it away; `look` lists, `array` and `observe` read what is
-//! listed, `past` remembers, `poll` tells.
+//! `wire` connects, `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission` makes an array of
+//! a share, `comment` marks it, `dispatch` and `withdraw` send it and take it away; `look` lists, `array` and `observe` read
+//! what is listed, `past` remembers, `accounting` asks for what was forgotten, `poll` tells.
 
+mod accounting;
 mod array;
 mod client;
 mod comment;
@@ -37,6 +38,7 @@ use crate::gate::Gate;
 use crate::{
     CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
 };
+pub use accounting::{Record, Recorded};
 use client::Client;
 pub use http::AccessError;
 use http::Http;
@@ -130,6 +132,15 @@ impl Slurm {
             site: Arc::new(Site::new(Client::new(http), access, origin)),
             calls: Semaphore::new(CALLS_AT_ONCE),
         })
+    }
+
+    /// The same member, which asks `record` what the host knows to be there: how it ended is then asked of accounting, should
+    /// slurmctld have forgotten it.
+    #[must_use]
+    pub fn recorded_by(self, record: Record) -> Self {
+        // It is set once, before anybody looks.
+        let _ = self.site.record.set(record);
+        self
     }
 
     /// From now on calls carry `token`: those under way go on with the one before.

@@ -78,7 +78,7 @@ pub(super) fn output(access: &Access, object: &str) -> String {
 }
 
 /// What the names of marks begin with, which replicas leave beside their output when they start.
-fn mark(access: &Access, object: &str) -> String {
+pub(super) fn mark(access: &Access, object: &str) -> String {
     format!("{}/.{object}", output_dir(access).trim_end_matches('/'))
 }
 
