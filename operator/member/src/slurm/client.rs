@@ -180,7 +180,7 @@ impl Client {
         match ping {
             Ok(Ok(answer)) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => MemberError::new(
                 Class::Unauthorized,
-                "the token is not accepted: expired, of another cluster or of another user",
+                "the token is not accepted: expired, of another cluster or of another user (Slurm: Unspecified error)",
             ),
             _ => silent,
         }
@@ -203,6 +203,11 @@ impl Client {
             release: text("/release").unwrap_or_else(|| "unknown".into()),
             cluster: text("/cluster"),
         })
+    }
+
+    /// Name of the version that is spoken, such as `v0.0.38`.
+    pub(super) async fn spoken(&self) -> Result<String, MemberError> {
+        Ok(format!("v0.0.{}", self.version().await?))
     }
 
     /// Every job that the user may see.

@@ -135,6 +135,25 @@ impl Site {
         Ok((greeting.release, named))
     }
 
+    /// What the cluster is like, in words; and why nothing runs there as it is set up, if so.
+    pub(super) async fn describe(&self) -> Result<(String, Option<String>), MemberError> {
+        let partitions = self.client.partitions().await?;
+        let accounting = match self.client.accounts(&["none"]).await {
+            Ok(Some(_)) => "with accounting",
+            Ok(None) => "without accounting",
+            Err(_) => "with accounting, which does not answer",
+        };
+        let about = format!(
+            "slurmrestd speaks {}; {}; {accounting}",
+            self.client.spoken().await?,
+            node::listed(&partitions)
+        );
+        Ok((
+            about,
+            node::unusable(&partitions, self.access.partition.as_deref()),
+        ))
+    }
+
     /// Differs for each submit, also from those of an operator before.
     pub(super) fn nonce(&self, key: &ShareKey) -> String {
         let count = self.submits.fetch_add(1, Ordering::Relaxed).to_string();

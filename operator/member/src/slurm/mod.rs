@@ -183,7 +183,13 @@ impl Member for Slurm {
             // Only a list shows whether the token is valid.
             let listed = self.site.list().await?;
             let (version, identity) = self.site.identity(Some(&listed)).await?;
-            Ok(Probe { version, identity })
+            let (about, unusable) = self.site.describe().await?;
+            Ok(Probe {
+                version,
+                identity,
+                about: Some(about),
+                unusable,
+            })
         })
         .await
     }
