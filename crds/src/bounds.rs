@@ -260,9 +260,12 @@ pub(crate) fn line(_: &mut SchemaGenerator) -> Schema {
     text(1024, "^[^\\n\\r]+$")
 }
 
-/// URL of slurmrestd: no user, no query.
+/// URL of slurmrestd: no user, no query; or its unix socket, on the operator's own machine.
 pub(crate) fn endpoint(_: &mut SchemaGenerator) -> Schema {
-    text(1024, "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$")
+    text(
+        1024,
+        "^(https?://[^/?#@\\s]+(/[^?#\\s]*)?|unix:///[^/?#\\s][^?#\\s]*)$",
+    )
 }
 
 /// PEM certificates.

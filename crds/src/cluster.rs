@@ -89,7 +89,7 @@ pub struct SecretKey {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SlurmAccess {
-    /// URL of slurmrestd.
+    /// URL of slurmrestd, or `unix://` and the path of its socket, as the operator sees it.
     #[schemars(schema_with = "bounds::endpoint")]
     pub endpoint: String,
     /// User that jobs are submitted as.

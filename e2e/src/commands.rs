@@ -136,6 +136,9 @@ struct SlurmNodes {
     /// Put TLS before slurmrestd of Slurm members
     #[arg(long)]
     slurm_https: bool,
+    /// Give Slurm members accounting: slurmdbd and a database
+    #[arg(long)]
+    slurm_accounting: bool,
     /// A line for slurm.conf of Slurm members, instead of the lab's own of that key; may be given again
     #[arg(long, value_name = "KEY=VALUE")]
     slurm_conf: Vec<String>,
@@ -240,6 +243,7 @@ impl SlurmNodes {
         member.slurm.min_job_age = self.slurm_min_job_age;
         member.slurm.extra.clone_from(&self.slurm_conf);
         (member.slurm.containers, member.slurm.https) = (self.slurm_containers, self.slurm_https);
+        member.slurm.accounting = self.slurm_accounting;
     }
 }
 

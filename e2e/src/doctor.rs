@@ -35,7 +35,7 @@ pub fn run(dir: &Path, reporter: &Reporter) -> Result<bool> {
     if real.is_none() {
         good &= check_packages("real nodes", &packages::of_real_nodes(), &say);
         // The default lab has no Slurm member.
-        check_packages("Slurm members", &packages::of_slurm(true, true), &say);
+        check_packages("Slurm members", &packages::of_slurm(true, true, true), &say);
     }
     // Nor has it what single suites need.
     for (suite, packages) in packages::of_suites() {

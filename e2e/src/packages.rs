@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::image;
 use crate::machine;
-use crate::plan::Plan;
+use crate::plan::{Plan, SlurmSpec};
 use crate::report::Reporter;
 use crate::slot;
 
@@ -40,8 +40,9 @@ pub fn of_real_nodes() -> Vec<Package> {
     ]
 }
 
-/// Every package that Slurm clusters need; those whose jobs run in containers need two more, those with TLS one.
-pub fn of_slurm(containers: bool, https: bool) -> Vec<Package> {
+/// Every package that Slurm clusters need; those whose jobs run in containers need two more, those with TLS one, those with
+/// accounting two.
+pub fn of_slurm(containers: bool, https: bool, accounting: bool) -> Vec<Package> {
     let mut packages = vec![
         program("slurmctld", "slurmctld"),
         program("slurmd", "slurmd"),
@@ -62,6 +63,10 @@ pub fn of_slurm(containers: bool, https: bool) -> Vec<Package> {
         });
     }
     packages.extend(https.then(|| program("stunnel4", "stunnel4")));
+    if accounting {
+        packages.push(program("slurmdbd", "slurmdbd"));
+        packages.push(program("mariadb-server", "mariadbd"));
+    }
     packages
 }
 
@@ -77,8 +82,12 @@ pub fn of(plan: &Plan) -> Vec<Package> {
         packages.extend(of_real_nodes());
     }
     if plan.wants_slurm() {
-        let (containers, https) = (plan.slurm().any(|s| s.containers), plan.slurm().any(|s| s.https));
-        packages.extend(of_slurm(containers, https));
+        let any = |wanted: fn(&SlurmSpec) -> bool| plan.slurm().any(wanted);
+        packages.extend(of_slurm(
+            any(|s| s.containers),
+            any(|s| s.https),
+            any(|s| s.accounting),
+        ));
     }
     packages
 }

@@ -82,12 +82,15 @@ pub struct SlurmSpec {
     pub containers: bool,
     /// TLS before slurmrestd, which speaks none itself.
     pub https: bool,
+    /// slurmdbd with a database, which remember what slurmctld forgets.
+    #[serde(default)]
+    pub accounting: bool,
     /// Lines for slurm.conf, such as one more partition; a key that the lab has set too is theirs.
     pub extra: Vec<String>,
 }
 
 impl Default for SlurmSpec {
-    /// No GPUs, no containers, no TLS, jobs remembered for 5 minutes.
+    /// No GPUs, no containers, no TLS, no accounting, jobs remembered for 5 minutes.
     fn default() -> Self {
         Self {
             gpus: 0,
@@ -95,6 +98,7 @@ impl Default for SlurmSpec {
             min_job_age: 300,
             containers: false,
             https: false,
+            accounting: false,
             extra: Vec::new(),
         }
     }

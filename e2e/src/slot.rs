@@ -46,6 +46,8 @@ pub enum Port {
     Slurmrestd,
     /// What speaks TLS for slurmrestd.
     SlurmTls,
+    /// Accounting of a Slurm cluster.
+    Slurmdbd,
     /// slurmd of the node with this index, below [`SLURM_NODES`].
     Slurmd(u16),
 }
@@ -58,7 +60,7 @@ pub enum Replica {
 }
 
 impl Port {
-    const FIRST_SLURMD: u16 = 4;
+    const FIRST_SLURMD: u16 = 5;
 
     /// Its place in the slot.
     fn offset(self) -> u16 {
@@ -67,7 +69,7 @@ impl Port {
             Self::Etcd | Self::Slurmctld => 1,
             Self::EtcdPeer | Self::Slurmrestd => 2,
             Self::ApiServer | Self::SlurmTls => 3,
-            Self::ControllerManager => 4,
+            Self::ControllerManager | Self::Slurmdbd => 4,
             Self::Scheduler => 5,
             Self::Kubelet => 6,
             Self::KubeletHealth => 7,

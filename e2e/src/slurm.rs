@@ -1,6 +1,7 @@
 //! One Slurm cluster of a lab, and everything a suite may do to it: ask it by REST and by its own tools, hurt
 //! its daemons, cut its network, drain its nodes; `jobs` runs jobs. Brought up by `lab` through the other submodules.
 
+mod accounting;
 mod config;
 mod container;
 mod jobs;
@@ -125,6 +126,11 @@ impl SlurmCluster {
         format!("http://127.0.0.1:{}", self.port(Port::Slurmrestd))
     }
 
+    /// slurmrestd's unix socket, which jobs' users and the operator reach.
+    pub fn rest_socket(&self) -> PathBuf {
+        self.home().join("rest/socket")
+    }
+
     /// The newest version of the REST API that it serves, such as `v0.0.38`.
     pub fn api(&self) -> Result<String> {
         Ok(Version::installed()?.api())
@@ -151,7 +157,8 @@ impl SlurmCluster {
         state::write_atomically(&self.token_file(), format!("{token}\n").as_bytes())
     }
 
-    /// One of its daemons: munged, slurmctld, slurmd-0 and so on, slurmrestd, network; with TLS also stunnel.
+    /// One of its daemons: munged, slurmctld, slurmd-0 and so on, slurmrestd, network; with TLS also stunnel, with accounting
+    /// also mariadbd and slurmdbd.
     pub fn daemon(&self, program: &str) -> Result<Daemon> {
         Daemon::existing(&self.lab, &self.name, program)
     }
@@ -246,6 +253,7 @@ impl SlurmCluster {
         let step = reporter.step(format!("bringing up {}, {about}", self.name));
         config::prepare(self)?;
         container::prepare(self)?;
+        accounting::prepare(self)?;
         tls::prepare(self)?;
         launch::start(self).await?;
         step.done();

@@ -3,6 +3,7 @@
 
 mod deployment;
 mod files;
+mod growing;
 mod select;
 mod stream;
 
@@ -83,18 +84,21 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         container: args.container.clone(),
         prefix: args.prefix || replicas.len() > 1,
     };
-    let (printed, replicas) = from_files(&host, replicas, &options).await?;
+    let files = from_files(&host, replicas, &options).await?;
+    let (printed, replicas) = (files.printed, files.elsewhere);
+    let growing = growing::follow(&host, Some(&name), files.followed, &options);
     if replicas.is_empty() {
-        anyhow::ensure!(printed > 0, "no replica of job {name} has logs");
+        let written = growing.await?;
+        anyhow::ensure!(printed + written > 0, "no replica of job {name} has logs");
         return Ok(());
     }
     let (sources, unreachable) = sources(&host, &job, &replicas, &args).await?;
-    let missing = if args.follow {
-        stream::follow(sources, &options).await?
+    let (written, missing) = if args.follow {
+        tokio::try_join!(growing, stream::follow(sources, &options))?
     } else {
-        stream::print(sources, &options).await?
+        (0, stream::print(sources, &options).await?)
     };
-    let any = printed > 0 || missing < replicas.len();
+    let any = printed + written > 0 || missing < replicas.len();
     anyhow::ensure!(any, "no replica of job {name} has logs");
     anyhow::ensure!(
         unreachable == 0,
@@ -182,16 +186,22 @@ fn wanted(job: &SkyJob, args: &Args) -> anyhow::Result<Vec<Replica>> {
     Ok(replicas)
 }
 
-/// Prints what replicas on Slurm clusters wrote; how many that were, and the replicas elsewhere.
-async fn from_files(
-    host: &Host,
-    replicas: Vec<Replica>,
-    options: &stream::Options,
-) -> anyhow::Result<(usize, Vec<Replica>)> {
+/// What became of replicas on Slurm clusters.
+struct Files {
+    /// Replicas whose output was printed.
+    printed: usize,
+    /// Files that are followed instead.
+    followed: Vec<growing::File>,
+    /// Replicas on other clusters.
+    elsewhere: Vec<Replica>,
+}
+
+/// Prints what replicas on Slurm clusters wrote, or finds the files to follow.
+async fn from_files(host: &Host, replicas: Vec<Replica>, options: &stream::Options) -> anyhow::Result<Files> {
     let names: BTreeSet<String> = replicas.iter().map(|replica| replica.cluster.clone()).collect();
     let clusters: Api<SkyCluster> = Api::all(host.connection.client.clone());
     let mut left = replicas;
-    let (mut printed, mut failures) = (0, Vec::new());
+    let (mut printed, mut followed, mut failures) = (0, Vec::new(), Vec::new());
     for name in names {
         // One that cannot be read is told of with the others, which have pods.
         let Ok(cluster) = clusters.get(&name).await else {
@@ -203,18 +213,31 @@ async fn from_files(
         let (there, elsewhere): (Vec<_>, Vec<_>) =
             left.into_iter().partition(|replica| replica.cluster == name);
         left = elsewhere;
-        match files::print(&cluster, &there.iter().collect::<Vec<_>>(), options) {
+        let there: Vec<&Replica> = there.iter().collect();
+        if options.follow {
+            match files::followed(&cluster, &there) {
+                Ok(files) => followed.extend(files),
+                Err(error) => failures.push(format!("{error:#}")),
+            }
+            continue;
+        }
+        match files::print(&cluster, &there, options) {
             Ok(read) => printed += read,
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
-    if left.is_empty() && printed == 0 && !failures.is_empty() {
+    let any = printed > 0 || !followed.is_empty();
+    if left.is_empty() && !any && !failures.is_empty() {
         anyhow::bail!("{}", failures.join("; "));
     }
     for failure in &failures {
         output::note(&format!("warning: {failure}"));
     }
-    Ok((printed, left))
+    Ok(Files {
+        printed,
+        followed,
+        elsewhere: left,
+    })
 }
 
 /// Where each replica's log comes from, and how many members cannot be reached; such a one takes only its own

@@ -3,14 +3,15 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
+use super::accounting;
 use super::version::Version;
-use super::{PARTITION, SHORT_PARTITION, SlurmCluster, TOKEN_LIFE};
+use super::{PARTITION, REST_USER, SHORT_PARTITION, SlurmCluster, TOKEN_LIFE, account};
 use crate::slot::Port;
 
 /// Makes folders, keys, devices, configuration and the first token.
@@ -41,6 +42,11 @@ pub(super) fn prepare(cluster: &SlurmCluster) -> Result<()> {
         fs::create_dir(home.join(name))?;
         open_to_all(&home.join(name), mode)?;
     }
+    let rest = account(REST_USER)?;
+    let socket = cluster.rest_socket();
+    let folder = socket.parent().unwrap_or(&home);
+    fs::create_dir(folder)?;
+    chown(folder, Some(rest.uid.as_raw()), Some(rest.gid.as_raw()))?;
     write_key(&cluster.key_path("munge"), 128)?;
     write_key(&cluster.key_path("jwt"), 32)?;
     for index in 0..cluster.spec.slurm.gpus {
@@ -66,7 +72,7 @@ pub(super) fn prepare(cluster: &SlurmCluster) -> Result<()> {
     cluster.renew_token(TOKEN_LIFE)
 }
 
-/// slurm.conf of a cluster on loopback alone, run by root, without accounting and without cgroups.
+/// slurm.conf of a cluster on loopback alone, run by root, without cgroups.
 fn slurm(cluster: &SlurmCluster) -> String {
     let (folder, home) = (cluster.folder(), cluster.home());
     let (folder, home) = (folder.display(), home.display());
@@ -87,6 +93,7 @@ fn slurm(cluster: &SlurmCluster) -> String {
         format!("MinJobAge={}", spec.min_job_age),
     ];
     lines.extend(FIXED.map(str::to_owned));
+    lines.extend(accounting::lines(cluster));
     lines.retain(|line| spec.extra.iter().all(|extra| key(extra) != key(line)));
     lines.extend((0..cluster.spec.nodes).map(|index| node(cluster, index)));
     lines.push(format!(
@@ -100,7 +107,7 @@ fn slurm(cluster: &SlurmCluster) -> String {
     lines.join("\n") + "\n"
 }
 
-const FIXED: [&str; 27] = [
+const FIXED: [&str; 26] = [
     "SlurmUser=root",
     "SlurmdUser=root",
     // Else they listen on every address of the machine.
@@ -111,7 +118,6 @@ const FIXED: [&str; 27] = [
     "ProctrackType=proctrack/linuxproc",
     "TaskPlugin=task/none",
     "JobAcctGatherType=jobacct_gather/none",
-    "AccountingStorageType=accounting_storage/none",
     "JobCompType=jobcomp/filetxt",
     "MailProg=/bin/true",
     "MpiDefault=none",

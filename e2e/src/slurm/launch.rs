@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::future::try_join_all;
 
 use super::version::Version;
-use super::{PARTITION, REST_USER, SlurmCluster, account, tls};
+use super::{PARTITION, REST_USER, SlurmCluster, account, accounting, tls};
 use crate::daemon::Daemon;
 use crate::machine;
 use crate::network::{self, Network};
@@ -42,6 +42,7 @@ pub(super) async fn start(cluster: &SlurmCluster) -> Result<()> {
     };
     launch("munged", munged(cluster)?, &[])?;
     munge_ready(cluster).await?;
+    accounting::start(cluster, launch).await?;
     launch("slurmctld", controller(cluster)?, &[])?;
     for index in 0..cluster.spec.nodes {
         launch(&format!("slurmd-{index}"), node(cluster, index)?, &[])?;
@@ -141,7 +142,7 @@ async fn start_network(cluster: &SlurmCluster) -> Result<()> {
         .await
 }
 
-fn munge_socket(cluster: &SlurmCluster) -> PathBuf {
+pub(super) fn munge_socket(cluster: &SlurmCluster) -> PathBuf {
     cluster.home().join("munge/socket")
 }
 
@@ -194,8 +195,9 @@ fn rest(cluster: &SlurmCluster) -> Result<Vec<String>> {
         "-a".to_owned(),
         "rest_auth/jwt".to_owned(),
     ];
-    command.extend(Version::installed()?.plugins());
+    command.extend(Version::installed()?.plugins(cluster.spec.slurm.accounting));
     command.push(format!("127.0.0.1:{}", cluster.port(Port::Slurmrestd)));
+    command.push(format!("unix:{}", cluster.rest_socket().display()));
     Ok(command)
 }
 

@@ -53,11 +53,13 @@ impl Version {
     }
 
     /// slurmrestd's flag for its API. Older ones load every plugin that is there, also those that end without slurmdbd.
-    pub(super) fn plugins(self) -> [String; 2] {
-        let plugins = if self < Self(23, 11) {
-            format!("openapi/{}", self.api())
-        } else {
-            "slurmctld".to_owned()
+    pub(super) fn plugins(self, accounting: bool) -> [String; 2] {
+        let api = self.api();
+        let plugins = match (self < Self(23, 11), accounting) {
+            (true, false) => format!("openapi/{api}"),
+            (true, true) => format!("openapi/{api},openapi/db{api}"),
+            (false, false) => "slurmctld".to_owned(),
+            (false, true) => "slurmctld,slurmdbd".to_owned(),
         };
         ["-s".to_owned(), plugins]
     }

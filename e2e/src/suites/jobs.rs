@@ -49,7 +49,6 @@ pub const SUITE: Suite = Suite {
         case!(running::a_running_job_that_is_deleted_leaves_nothing),
         case!(overriding::pods_differ_by_member_as_overrides_say),
         case!(overriding::an_override_that_cannot_be_applied_fails_the_job_in_words),
-        case!(refused::a_field_without_behaviour_is_refused_in_words),
         case!(refused::what_no_schema_can_know_is_refused_by_the_operator_in_words),
         case!(refused::a_template_that_a_member_refuses_fails_the_job),
     ],

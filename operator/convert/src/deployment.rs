@@ -56,7 +56,7 @@ pub struct Deployment {
 /// The workload of `api`: it takes what fits and keeps asking for the rest.
 ///
 /// # Errors
-/// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
+/// `InvalidSpec`, with words that name the field and the fix.
 pub fn workload(api: &SkyDeployment, defaults: &Defaults) -> Result<Workload, Refused> {
     parse(api, defaults).map(|parsed| parsed.workload)
 }
@@ -64,10 +64,10 @@ pub fn workload(api: &SkyDeployment, defaults: &Defaults) -> Result<Workload, Re
 /// Parses `api`.
 ///
 /// # Errors
-/// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
+/// `InvalidSpec`, with words that name the field and the fix.
 pub fn parse(api: &SkyDeployment, defaults: &Defaults) -> Result<Deployment, Refused> {
     let spec = &api.spec;
-    workload::refuse_unsupported(&spec.workload)?;
+    workload::check_directives(&spec.workload)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::DEPLOYMENT_CPU)?;
     refuse_restart_policy(spec.workload.template.as_ref())?;
     let overrides = Rules::read(&spec.workload)?;

@@ -1,6 +1,6 @@
 //! SkyJob as core sees it: the workload to schedule, the facts to plan by, and the shares to dispatch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sky_core::eviction::OnLost;
@@ -52,10 +52,10 @@ pub struct Job {
 /// Parses `job`.
 ///
 /// # Errors
-/// `InvalidSpec` or `NotSupported`, with words that name the field and the fix.
+/// `InvalidSpec`, with words that name the field and the fix.
 pub fn parse(job: &SkyJob, defaults: &Defaults) -> Result<Job, Refused> {
     let spec = &job.spec;
-    workload::refuse_unsupported(&spec.workload)?;
+    workload::check_directives(&spec.workload)?;
     let replicas = replicas(spec)?;
     let (program, needs) = workload::program(&spec.workload, defaults, resources::JOB_CPU)?;
     let overrides = Rules::read(&spec.workload)?;
@@ -285,6 +285,54 @@ fn finished(stored: &sky_crds::SkyJobStatus) -> Option<Finished> {
         at,
         record: status::from_api(stored),
     })
+}
+
+/// What `job` has recorded as put on the cluster of this name, confirmed there and not ended, without `known` instances:
+/// where it is there, what is stamped on it, and what is recorded.
+#[must_use]
+pub fn recorded(
+    job: &SkyJob,
+    cluster: &str,
+    origin: &str,
+    known: &BTreeSet<String>,
+) -> Vec<(ShareKey, Stamp, PlacedShare)> {
+    let placement = job.status.as_ref().and_then(|stored| stored.placement.as_ref());
+    let Some(placement) = placement.filter(|_| job.metadata.deletion_timestamp.is_none() && !has_ended(job))
+    else {
+        return Vec::new();
+    };
+    let mut shares = placement::from_api(placement).shares;
+    shares.retain(|share| {
+        let unknown = |instance: &String| !known.contains(instance);
+        share.cluster == cluster && !share.complete && share.instance.as_ref().is_some_and(unknown)
+    });
+    if shares.is_empty() {
+        return Vec::new();
+    }
+    let (run, hash) = (present_run(job), spec_hash(&job.spec));
+    let name = job.metadata.name.clone().unwrap_or_default();
+    let namespace = job.metadata.namespace.clone().unwrap_or_default();
+    let uid = job.metadata.uid.clone().unwrap_or_default();
+    let each = shares.into_iter().map(|placed| {
+        let key = ShareKey {
+            kind: Kind::SkyJob,
+            namespace: namespace.clone(),
+            object: naming::share_object(&name, &uid, &run, &placed.id),
+        };
+        let stamp = Stamp {
+            origin: origin.to_owned(),
+            kind: Kind::SkyJob,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+            run: run.clone(),
+            share: placed.id.clone(),
+            attempt: placed.attempt,
+            spec_hash: hash.clone(),
+        };
+        (key, stamp, placed)
+    });
+    each.collect()
 }
 
 /// The share of `job` that `placed` says, as its member, a cluster with these labels, is to create it: running, not known

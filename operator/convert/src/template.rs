@@ -47,6 +47,7 @@ pub fn needs(template: &Value) -> Result<Needs, TemplateError> {
             .required_during_scheduling_ignored_during_execution
     });
     Ok(Needs {
+        whole_node: false,
         accelerator: None,
         resources: resources::of_pod(&containers(&spec.containers)?, &init, &overhead),
         node_labels: spec.node_selector.unwrap_or_default(),

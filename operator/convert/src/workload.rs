@@ -38,28 +38,23 @@ pub(crate) fn invalid(message: String) -> Refused {
     }
 }
 
-/// Fields whose behaviour is not there yet are refused, never ignored.
-pub(crate) fn refuse_unsupported(workload: &WorkloadSpec) -> Result<(), Refused> {
-    let fields = [(
-        "slurm.directives.exclusive",
-        workload
-            .slurm
-            .as_ref()
-            .is_some_and(|slurm| slurm.directives.contains_key("exclusive")),
-    )];
-    let refused: Vec<&str> = fields
-        .iter()
-        .filter(|(_, given)| *given)
-        .map(|(name, _)| *name)
-        .collect();
-    if refused.is_empty() {
-        return Ok(());
+/// The directive by which replicas say with whom they share nodes.
+fn exclusive(workload: &WorkloadSpec) -> Option<&str> {
+    let slurm = workload.slurm.as_ref()?;
+    slurm.directives.get("exclusive").map(String::as_str)
+}
+
+/// A directive of a value that has no meaning is refused.
+pub(crate) fn check_directives(workload: &WorkloadSpec) -> Result<(), Refused> {
+    match exclusive(workload) {
+        None | Some("true" | "user" | "mcs" | "false") => Ok(()),
+        Some(other) => {
+            let words = format!(
+                "spec.slurm.directives.exclusive: {other:?} is none of true, user, mcs, false; use one"
+            );
+            Err(invalid(words))
+        }
     }
-    let message = format!("spec.{} is not supported yet; remove it", refused.join(", spec."));
-    Err(Refused {
-        reason: "NotSupported".into(),
-        message,
-    })
 }
 
 /// Whether ConfigMaps and Secrets that the template names follow the workload.
@@ -188,6 +183,7 @@ pub(crate) fn program(
         Needs {
             resources: asked.resources,
             accelerator: asked.accelerator,
+            whole_node: exclusive(spec) == Some("true"),
             ..Needs::default()
         },
     ))

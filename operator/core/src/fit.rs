@@ -85,7 +85,23 @@ impl<'a> Demand<'a> {
         if self.admits(node).is_err() {
             return 0;
         }
-        self.times_in(free).min(pods.max(0))
+        let times = self.times_in(free).min(pods.max(0));
+        if self.needs.whole_node {
+            i64::from(times > 0 && is_empty(node, free))
+        } else {
+            times
+        }
+    }
+
+    /// What one replica takes of a node on which this much is free.
+    #[must_use]
+    pub fn takes(&self, free: &Resources) -> Resources {
+        let asked = self.resources();
+        if self.needs.whole_node && asked.short_of(free).next().is_none() {
+            free.clone()
+        } else {
+            asked
+        }
     }
 
     /// How many replicas would go onto `nodes` if nothing ran there. Readiness and cordons pass, since they do not
@@ -94,7 +110,12 @@ impl<'a> Demand<'a> {
     pub fn empty_fit(&self, nodes: &[Arc<Node>]) -> i64 {
         let suitable = nodes.iter().filter(|node| self.suits(node).is_ok());
         suitable.fold(0, |total: i64, node| {
-            total.saturating_add(self.times_in(&node.allocatable).min(node.pods.max(0)))
+            let most = if self.needs.whole_node {
+                1
+            } else {
+                node.pods.max(0)
+            };
+            total.saturating_add(self.times_in(&node.allocatable).min(most))
         })
     }
 
@@ -110,6 +131,11 @@ impl<'a> Demand<'a> {
             _ => times,
         }
     }
+}
+
+/// Whether nothing runs on a node of which this much is free.
+fn is_empty(node: &Node, free: &Resources) -> bool {
+    free.cpu >= node.allocatable.cpu && free.memory >= node.allocatable.memory
 }
 
 /// Whether the taints and labels of `node` let pods with these needs run there.
@@ -164,8 +190,10 @@ pub fn shortage<'n>(demand: &Demand<'_>, nodes: impl Iterator<Item = (&'n Node, 
     // There are few reasons, and many nodes for which no words are made.
     let mut lacks: Vec<(Lack<'_>, usize)> = Vec::new();
     for (node, free) in nodes {
-        let refused = demand.admits(node).err();
         let short = || asked.short_of(free);
+        let shared = demand.needs.whole_node && short().next().is_none() && !is_empty(node, free);
+        let refused = demand.admits(node).err();
+        let refused = refused.or_else(|| shared.then_some("no empty node".into()));
         let same = |known: &Lack<'_>| match (known, &refused) {
             (Lack::Refused(known), Some(refused)) => known == refused,
             (Lack::Pods, None) => short().next().is_none(),

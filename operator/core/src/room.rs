@@ -270,7 +270,6 @@ impl Room {
         let Some(demand) = self.demand(needs, &nodes) else {
             return;
         };
-        let asked = demand.resources();
         let mut heap: BinaryHeap<Roomy> = (0..nodes.len())
             .filter(|&index| demand.admits(&nodes[index]).is_ok())
             .map(|index| {
@@ -291,10 +290,11 @@ impl Room {
                 free: node.free.clone(),
                 pods: node.free_pods,
             });
-            left.free.subtract(&asked);
+            let taken = demand.takes(&left.free);
+            left.free.subtract(&taken);
             left.pods -= 1;
             if node.ready && !node.unschedulable {
-                self.free.subtract(&asked);
+                self.free.subtract(&taken);
             }
             heap.push(Roomy {
                 fits: demand.on_node(node, &left.free, left.pods) > 0,
@@ -365,6 +365,23 @@ mod tests {
         assert_eq!(room.fit(&cpu(2000)), 0);
         assert_eq!(room.fit(&cpu(1000)), 2);
         assert_eq!(room.free().cpu, 2000);
+    }
+
+    #[test]
+    fn who_wants_a_node_alone_takes_a_whole_one_that_is_empty() {
+        let alone = Arc::new(Needs {
+            whole_node: true,
+            ..(*cpu(1000)).clone()
+        });
+        let mut busy = node("b", 4000);
+        busy.free.cpu = 3000;
+        let mut room = room(&[node("a", 4000), busy.clone(), node("c", 500)]);
+        assert_eq!((room.fit(&alone), room.empty_fit(&alone)), (1, 2));
+        room.take(&alone, 1);
+        assert_eq!((room.fit(&alone), room.fit(&cpu(1000))), (0, 3));
+        let of_busy = super::tests::room(&[busy]);
+        assert_eq!(of_busy.shortage(&alone).as_deref(), Some("no empty node"));
+        assert_eq!(of_busy.empty_fit(&alone), 1);
     }
 
     #[test]

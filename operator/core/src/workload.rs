@@ -150,10 +150,17 @@ pub fn needs_on<'n>(
             None => Cow::Borrowed(needs),
         };
     }
-    match overrides.and_then(|overrides| overrides.needs(&cluster.name, &cluster.labels)) {
+    let own = match overrides.and_then(|overrides| overrides.needs(&cluster.name, &cluster.labels)) {
         Some(needs) => Cow::Owned(needs),
         None => Cow::Borrowed(needs),
+    };
+    if !own.whole_node {
+        return own;
     }
+    Cow::Owned(Arc::new(Needs {
+        whole_node: false,
+        ..(**own).clone()
+    }))
 }
 
 /// What replicas need on clusters for which the user patches their pod template. Made by sky-convert, which can read
@@ -242,6 +249,9 @@ pub struct Needs {
     pub node_terms: Vec<Selector>,
     /// Node taints it accepts.
     pub tolerations: Vec<Toleration>,
+    /// It shares its node with nobody. On Slurm only.
+    #[serde(default)]
+    pub whole_node: bool,
 }
 
 impl Needs {

@@ -80,6 +80,10 @@ pub struct Probe {
     pub version: String,
     /// What tells this cluster from any other, whatever its address; `None` when it does not say.
     pub identity: Option<String>,
+    /// What else is found there, in words for who joins it.
+    pub about: Option<String>,
+    /// Why nothing runs there as it is set up, and what to change; `None`: something can.
+    pub unusable: Option<String>,
 }
 
 /// What is to be on a member.

@@ -94,7 +94,13 @@ fn summary(status: &SkyClusterStatus) -> String {
     }));
     parts.extend(free("cpu").map(|cpu| format!("{} cpu free", quantity::cpu(cpu))));
     parts.extend(free("memory").map(|memory| format!("{} memory free", quantity::memory(memory))));
-    parts.join(", ")
+    let reachable = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Reachable");
+    let about = reachable.and_then(|reachable| reachable.message.strip_prefix("answers: "));
+    let about = about.map_or_else(String::new, |about| format!("; {about}"));
+    parts.join(", ") + &about
 }
 
 #[cfg(test)]
@@ -132,6 +138,15 @@ mod tests {
         assert_eq!(
             judge(&cluster(ready("True", 2))),
             Found::Ready("v1.36.0, 2 nodes, 31.5 cpu free, 63Gi memory free".into())
+        );
+        let mut told = ready("True", 2);
+        let list = told["conditions"].as_array_mut().unwrap();
+        let mut reachable = list[0].clone();
+        (reachable["type"], reachable["message"]) = (json!("Reachable"), json!("answers: partitions main"));
+        list.push(reachable);
+        assert_eq!(
+            judge(&cluster(told)),
+            Found::Ready("v1.36.0, 2 nodes, 31.5 cpu free, 63Gi memory free; partitions main".into())
         );
     }
 }

@@ -30,7 +30,7 @@ const LONGEST_TOKEN: u64 = 64 * 1024;
 /// Flags of a Slurm cluster.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Slurm {
-    /// URL of the Slurm cluster's slurmrestd, instead of a context
+    /// URL of the Slurm cluster's slurmrestd, or unix:// and its socket, instead of a context
     #[arg(long, value_name = "URL", requires = "user", conflicts_with_all = ["from_context", "all_contexts", "admin_credential"])]
     pub slurm: Option<String>,
     /// User that jobs are submitted as

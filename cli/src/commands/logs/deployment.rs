@@ -1,4 +1,5 @@
-//! Logs of a deployment: of the pods of its shares, by cluster and name, for its replicas have no ranks.
+//! Logs of a deployment: of the pods of its shares, by cluster and name, for its replicas have no ranks; on Slurm clusters of
+//! the files that its replicas write to.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use sky_core::naming::share_object;
 use sky_crds::{SkyCluster, SkyDeployment};
 
 use super::select::{self, Source, Which};
-use super::{Args, MOST, stream};
+use super::{Args, MOST, files, growing, stream};
 use crate::client::Host;
 use crate::errors::At;
 use crate::{member, output};
@@ -25,8 +26,12 @@ pub(super) async fn run(host: &Host, name: &str, args: &Args) -> anyhow::Result<
         .await
         .at(&host.connection, format!("get deployment {name}"))?;
     let clusters = clusters(&deployment, args.cluster.as_deref())?;
-    let (sources, unreachable) = sources(host, &deployment, &clusters, args).await?;
-    let found = sources.len();
+    let (written, with_pods) = written(host, &deployment, &clusters, args).await?;
+    let (sources, unreachable) = match with_pods.is_empty() {
+        true => (Vec::new(), 0),
+        false => sources(host, &deployment, &with_pods, args).await?,
+    };
+    let found = sources.len() + written.len();
     match &args.pod {
         Some(pod) => anyhow::ensure!(
             found > 0,
@@ -49,17 +54,66 @@ pub(super) async fn run(host: &Host, name: &str, args: &Args) -> anyhow::Result<
         container: args.container.clone(),
         prefix: args.prefix || found > 1,
     };
-    let missing = if args.follow {
-        stream::follow(sources, &options).await?
+    let pods = sources.len();
+    let (files, missing) = if args.follow {
+        let growing = growing::follow(host, None, written, &options);
+        tokio::try_join!(growing, stream::follow(sources, &options))?
     } else {
-        stream::print(sources, &options).await?
+        let files = growing::print(written, &options)?;
+        (files, stream::print(sources, &options).await?)
     };
-    anyhow::ensure!(missing < found, "no pod of deployment {name} has logs");
+    anyhow::ensure!(
+        files > 0 || missing < pods,
+        "no pod of deployment {name} has logs"
+    );
     anyhow::ensure!(
         unreachable == 0,
         "the logs of {unreachable} clusters of deployment {name} are missing"
     );
     Ok(())
+}
+
+/// Files of its replicas on Slurm clusters, and the other clusters. One that cannot be read is told of with these.
+async fn written(
+    host: &Host,
+    deployment: &SkyDeployment,
+    clusters: &BTreeSet<String>,
+    args: &Args,
+) -> anyhow::Result<(Vec<growing::File>, BTreeSet<String>)> {
+    let registered: Api<SkyCluster> = Api::all(host.connection.client.clone());
+    let (mut found, mut others) = (Vec::new(), BTreeSet::new());
+    for name in clusters {
+        let cluster = registered.get(name).await.ok();
+        let Some(cluster) = cluster.filter(files::concerns) else {
+            others.insert(name.clone());
+            continue;
+        };
+        for object in objects(deployment, name) {
+            match files::of_share(&cluster, &object) {
+                Ok(files) => found.extend(files),
+                Err(error) if clusters.len() == 1 => return Err(error),
+                Err(error) => output::note(&format!("warning: {error:#}")),
+            }
+        }
+    }
+    if let Some(only) = &args.pod {
+        found.retain(|file| file.label().split_once('/').is_some_and(|(_, name)| name == only));
+    }
+    Ok((found, others))
+}
+
+/// Names of the objects of its shares on `cluster`.
+fn objects(deployment: &SkyDeployment, cluster: &str) -> BTreeSet<String> {
+    let placement = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.placement.as_ref());
+    let shares = placement.into_iter().flat_map(|placement| &placement.shares);
+    let uid = deployment.uid().unwrap_or_default();
+    shares
+        .filter(|share| share.cluster == cluster)
+        .map(|share| share_object(&deployment.name_any(), &uid, "", &share.id))
+        .collect()
 }
 
 /// Clusters on which it has a share, or the one of them that is asked for.
@@ -147,16 +201,7 @@ async fn sources(
 
 /// Pods of the shares that are placed on `cluster`, by name.
 fn placed<'p>(deployment: &SkyDeployment, cluster: &str, pods: &'p [Pod]) -> Vec<&'p Pod> {
-    let placement = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.placement.as_ref());
-    let shares = placement.into_iter().flat_map(|placement| &placement.shares);
-    let uid = deployment.uid().unwrap_or_default();
-    let objects: BTreeSet<String> = shares
-        .filter(|share| share.cluster == cluster)
-        .map(|share| share_object(&deployment.name_any(), &uid, "", &share.id))
-        .collect();
+    let objects = objects(deployment, cluster);
     let of_share = |pod: &&Pod| {
         let object = pod.labels().get(marks::SHARE);
         object.is_some_and(|object| objects.contains(object))

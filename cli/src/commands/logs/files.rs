@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use sky_crds::SkyCluster;
 use sky_crds::cluster::Manager;
 
+use super::growing::File;
 use super::select::Replica;
 use super::stream::Options;
 use crate::output;
@@ -24,9 +25,7 @@ pub(super) fn concerns(cluster: &SkyCluster) -> bool {
 /// # Errors
 /// Says where the output is when it is not on this machine.
 pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Options) -> anyhow::Result<usize> {
-    let slurm = cluster.spec.slurm.as_ref();
-    let directory = slurm.and_then(|slurm| slurm.logs.as_deref().or(slurm.work_dir.as_deref()));
-    let directory = directory.unwrap_or(NOWHERE);
+    let directory = directory(cluster);
     let mut read = 0;
     let mut missing = Vec::new();
     for replica in replicas {
@@ -42,9 +41,6 @@ pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Optio
             Err(error) => missing.push((file, error)),
         }
     }
-    if options.follow {
-        output::note("files of Slurm clusters are printed as they are now, and not followed");
-    }
     let Some((file, error)) = missing.first() else {
         return Ok(read);
     };
@@ -56,7 +52,74 @@ pub(super) fn print(cluster: &SkyCluster, replicas: &[&Replica], options: &Optio
         ));
         return Ok(read);
     }
-    anyhow::bail!(
+    Err(unmounted(&name, directory, file))
+}
+
+/// The files of these replicas of `cluster`, to be followed: one that is not there yet comes when the replica starts.
+///
+/// # Errors
+/// Says where the output is when its directory is not on this machine.
+pub(super) fn followed(cluster: &SkyCluster, replicas: &[&Replica]) -> anyhow::Result<Vec<File>> {
+    let directory = directory(cluster);
+    let files: Vec<File> = replicas
+        .iter()
+        .map(|replica| {
+            let (object, index) = (&replica.object, replica.index);
+            let mark = format!("{}/.{object}-{index}", directory.trim_end_matches('/'));
+            File::new(
+                &cluster.name_any(),
+                replica.label(),
+                file(directory, replica),
+                mark,
+            )
+        })
+        .collect();
+    match replicas.first() {
+        Some(first) if !Path::new(directory).is_dir() => {
+            Err(unmounted(&cluster.name_any(), directory, &file(directory, first)))
+        }
+        _ => Ok(files),
+    }
+}
+
+/// The files of the replicas of a deployment's share `object` on `cluster`, by name: one for each place that there ever was,
+/// with what all had to say that were in it.
+///
+/// # Errors
+/// Says where the output is when its directory is not on this machine.
+pub(super) fn of_share(cluster: &SkyCluster, object: &str) -> anyhow::Result<Vec<File>> {
+    let (name, directory) = (cluster.name_any(), directory(cluster));
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        let file = format!("{}/{object}-INDEX.out", directory.trim_end_matches('/'));
+        return Err(unmounted(&name, directory, &file));
+    };
+    let mut found: Vec<(u32, String)> = entries
+        .filter_map(|entry| {
+            let file = entry.ok()?.file_name().into_string().ok()?;
+            let index = file
+                .strip_prefix(object)?
+                .strip_prefix('-')?
+                .strip_suffix(".out")?;
+            Some((index.parse().ok()?, file))
+        })
+        .collect();
+    found.sort_unstable();
+    let directory = directory.trim_end_matches('/');
+    let each = found.into_iter().map(|(index, file)| {
+        let label = format!("{name}/{object}-{index}");
+        File::new(&name, label, format!("{directory}/{file}"), String::new())
+    });
+    Ok(each.collect())
+}
+
+fn directory(cluster: &SkyCluster) -> &str {
+    let slurm = cluster.spec.slurm.as_ref();
+    let directory = slurm.and_then(|slurm| slurm.logs.as_deref().or(slurm.work_dir.as_deref()));
+    directory.unwrap_or(NOWHERE)
+}
+
+fn unmounted(name: &str, directory: &str, file: &str) -> anyhow::Error {
+    anyhow::anyhow!(
         "cluster {name} is a Slurm cluster, which gives no access to files: the output is in {file} there; mount {directory} on \
          this machine, or read it on a node"
     )
@@ -119,6 +182,28 @@ mod tests {
             error.to_string().contains("/nowhere/at/all/job-0a1b2c3d-1.out"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn files_of_a_share_are_found_by_its_name_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "web-1a-10.out",
+            "web-1a-2.out",
+            "web-1a-x.out",
+            "web-1ab-3.out",
+            "web-1a-4",
+        ] {
+            std::fs::write(directory.path().join(name), "a\n").unwrap();
+        }
+        let mounted = cluster(&directory.path().display().to_string());
+        let files = of_share(&mounted, "web-1a").unwrap();
+        let names: Vec<&str> = files.iter().map(File::label).collect();
+        assert_eq!(names, ["hpc/web-1a-2", "hpc/web-1a-10"]);
+        let error = of_share(&cluster("/nowhere/at/all"), "web-1a")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("/nowhere/at/all/web-1a-INDEX.out"), "{error}");
     }
 
     #[test]

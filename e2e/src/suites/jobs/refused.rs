@@ -7,26 +7,6 @@ use super::{KWOK, nowhere, on, shared, simulated, with};
 use crate::runner::Context;
 use crate::suites::sky::{self, message};
 
-pub(super) async fn a_field_without_behaviour_is_refused_in_words(context: &Context) -> Result<()> {
-    let sky = shared(context).await?;
-    sky.create(
-        "too-early",
-        with(
-            simulated("1s"),
-            json!({"slurm": {"directives": {"exclusive": "user"}}}),
-        ),
-    )
-    .await?;
-    let job = sky.until_true("too-early", "Stalled", "NotSupported").await?;
-    let words = message(&job, "Stalled");
-    ensure!(
-        words == "spec.slurm.directives.exclusive is not supported yet; remove it",
-        "{words:?}"
-    );
-    nowhere(&sky, "too-early").await?;
-    sky.delete("too-early").await
-}
-
 pub(super) async fn what_no_schema_can_know_is_refused_by_the_operator_in_words(
     context: &Context,
 ) -> Result<()> {
@@ -51,6 +31,11 @@ pub(super) async fn what_no_schema_can_know_is_refused_by_the_operator_in_words(
             "wide",
             json!({"placement": {"spread": {"minClusters": 2}}}),
             "spec.placement.spread.minClusters: 2 clusters cannot be used by 1 replicas",
+        ),
+        (
+            "alone",
+            json!({"slurm": {"directives": {"exclusive": "perhaps"}}}),
+            "spec.slurm.directives.exclusive: \"perhaps\" is none of true, user, mcs, false",
         ),
     ];
     for (name, fields, says) in asked {

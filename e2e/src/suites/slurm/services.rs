@@ -63,6 +63,8 @@ pub(super) async fn replicas_of_a_deployment_are_kept_running_scaled_and_rolled_
     deployments::create(&sky, NAME, service(3, &ledger, "first")).await?;
     serves(&sky, NAME, "hpc-1:3").await?;
     let first = run(&cluster, 3, &[]).await?;
+    let output = sky.lab.sky(&["logs", &format!("deploy/{NAME}")]).await?;
+    ensure!(output.matches("serves on hpc-1").count() == 3, "{output}");
     // Somebody cancels one: another takes its place, and the others stay.
     cluster.tool("scancel", &[&first[0]]).await?;
     let second = run(&cluster, 3, &first[..1]).await?;

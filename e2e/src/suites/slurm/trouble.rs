@@ -4,16 +4,15 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{HPC, join, joined, ledger, queue_empties};
+use super::{HPC, forgotten, join, joined, ledger, queue_empties};
 use crate::operator;
 use crate::plan::{MemberSpec, Plan};
 use crate::runner::Context;
 use crate::slurm::JOB_USER;
 use crate::suites::sky::{self, SOON, Sky, need_real};
-use crate::wait;
 
 /// A Slurm cluster of two nodes of 4 cpus that runs containers, soon forgets what ended, and requeues nothing by itself, as
 /// its administrator is told.
@@ -139,19 +138,7 @@ pub(super) async fn what_slurm_forgets_is_done_if_that_was_seen_and_never_run_ag
         .await?;
     let operator = sky.lab.host()?.daemon(operator::NAME)?;
     operator.kill().await?;
-    wait::until("Slurm to forget them", SOON, async || {
-        let answer = cluster.rest("GET", "jobs", None).await?;
-        let listed = answer.body["jobs"].as_array().context("a list of jobs")?;
-        let ours = |job: &&Value| {
-            let name = job["name"].as_str().unwrap_or_default();
-            name.starts_with("seen-") || name.starts_with("unseen-")
-        };
-        match listed.iter().find(ours) {
-            None => Ok(()),
-            Some(job) => bail!("{} is {}", job["name"], job["job_state"]),
-        }
-    })
-    .await?;
+    forgotten(&cluster, &["seen-", "unseen-"]).await?;
     operator.restart().await?;
     operator::ready(&sky.lab.host()?).await?;
     let job = sky

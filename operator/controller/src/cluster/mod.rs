@@ -81,6 +81,10 @@ struct Memory {
     slurm: Option<slurm::Seated>,
     /// Version that the member told.
     version: Option<String>,
+    /// What else it told of itself.
+    about: Option<String>,
+    /// Why nothing runs there as it is set up.
+    unusable: Option<String>,
     /// Last write of the status.
     written: Option<Instant>,
     /// Last renewal of the credential, successful or not.

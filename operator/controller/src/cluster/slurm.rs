@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sky_convert::cluster::MAX_ARRAY_SIZE;
 use sky_crds::cluster::{ContainerRuntime, SlurmAccess};
-use sky_member::slurm::{Access, Runtime, Slurm};
+use sky_member::slurm::{Access, Record, Recorded, Runtime, Slurm};
 
 use super::connect::{Unlinked, unlinked};
 use super::{Context, Memory};
@@ -54,6 +54,25 @@ pub(super) fn access(slurm: &SlurmAccess) -> Access {
     }
 }
 
+/// Tells the member what SkyJobs have recorded as being there.
+fn record(context: &Context, name: &str) -> Record {
+    let (jobs, origin, cluster) = (context.jobs.clone(), context.origin.clone(), name.to_owned());
+    Arc::new(move |known| {
+        let jobs = jobs.state();
+        let readable = jobs.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let each = readable.flat_map(|job| sky_convert::job::recorded(job, &cluster, &origin, known));
+        let recorded = each.filter_map(|(key, stamp, placed)| {
+            Some(Recorded {
+                key,
+                stamp,
+                instance: placed.instance?,
+                replicas: placed.replicas,
+            })
+        });
+        recorded.collect()
+    })
+}
+
 /// Seats the member, or gives the one that is seated its new token. What is noted of the cluster's identity while it is
 /// seated changes nothing: it is what it said itself.
 pub(super) fn seat(
@@ -86,11 +105,12 @@ pub(super) fn seat(
         token,
         &context.gate,
     );
-    let member = Arc::new(member.map_err(|error| {
+    let member = member.map_err(|error| {
         memory.slurm = None;
         memory.fingerprint = None;
         refused(error)
-    })?);
+    })?;
+    let member = Arc::new(member.recorded_by(record(context, name)));
     context.fleet.seat(member.clone());
     memory.slurm = Some(Seated {
         access: access.clone(),

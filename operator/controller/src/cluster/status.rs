@@ -46,19 +46,20 @@ pub(super) async fn write(
         .read(name, |view| (view.contact().clone(), view.lost_after()));
     let synced = matches!(contact, Some((Contact::Synced, _)));
     if synced
-        && memory.version.is_none()
+        && (memory.version.is_none() || memory.unusable.is_some())
         && let Some(member) = context.fleet.member(name)
     {
         // Not answered: asked again at the next look.
         if let Ok(probe) = member.probe().await {
             memory.version = Some(probe.version);
+            (memory.about, memory.unusable) = (probe.about, probe.unusable);
             if identify(context, cluster, name, probe.identity).await? {
                 // The object has another version now: the status is written when the watch shows it.
                 return Ok(Some(LEAST_APART));
             }
         }
     }
-    let words = match linked {
+    let mut words = match linked {
         Err(unlinked) => not_connected(unlinked),
         Ok(link) => connected(
             contact.as_ref(),
@@ -66,6 +67,7 @@ pub(super) async fn write(
             link.way.manager(),
         ),
     };
+    add_probed(&mut words, memory);
     let turns_lost = turns_lost(context, name, contact.as_ref(), memory);
     let wait = store(context, cluster, name, &words, memory).await?;
     Ok([wait, turns_lost].into_iter().flatten().min())
@@ -217,6 +219,20 @@ fn connected(contact: Option<&(Contact, u64)>, validity: Validity, manager: Mana
         words.reconciling = None;
     }
     words
+}
+
+/// What a member that can be used told of itself, and why nothing runs there all the same.
+fn add_probed(words: &mut Words, memory: &Memory) {
+    if !words.ready.0 {
+        return;
+    }
+    if let Some(about) = &memory.about {
+        words.reachable.2 = format!("answers: {about}");
+    }
+    if let Some(unusable) = &memory.unusable {
+        words.ready = (false, "Misconfigured", unusable.clone());
+        words.stalled = Some(("Misconfigured", unusable.clone()));
+    }
 }
 
 /// What to look at when a member cannot be reached, by what the connection died of.

@@ -46,14 +46,51 @@ fn an_absent_image_is_the_operators_default() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let refused = parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}})).err();
-    let refused = refused.expect("refused");
-    assert_eq!(refused.reason, "NotSupported");
+fn a_replica_that_is_alone_needs_a_whole_node_and_other_words_are_refused_by_name() {
+    let exclusive = |how: &str| parsed(json!({"run": "true", "slurm": {"directives": {"exclusive": how}}}));
+    for (how, whole) in [("true", true), ("user", false), ("mcs", false), ("false", false)] {
+        let job = exclusive(how).expect(how);
+        assert_eq!(job.workload.needs.whole_node, whole, "{how}");
+    }
+    let refused = exclusive("perhaps").expect_err("refused");
+    assert_eq!(refused.reason, "InvalidSpec");
     assert_eq!(
         refused.message,
-        "spec.slurm.directives.exclusive is not supported yet; remove it"
+        "spec.slurm.directives.exclusive: \"perhaps\" is none of true, user, mcs, false; use one"
     );
+}
+
+#[test]
+fn what_is_recorded_of_a_cluster_is_what_may_run_there() {
+    let share = |id: &str, cluster: &str, more: Value| {
+        let mut share = json!({"id": id, "cluster": cluster, "replicas": 1, "ranks": "0", "attempt": 1});
+        share
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        share
+    };
+    let shares = [
+        share("1-0", "hpc", json!({"instance": "7/a"})),
+        share("1-1", "hpc", json!({"instance": "8/b"})),
+        share("1-2", "hpc", json!({"instance": "9/c", "complete": true})),
+        share("1-3", "hpc", json!({})),
+        share("1-4", "other", json!({"instance": "7/a"})),
+    ];
+    let mut job = job(json!({"run": "true", "replicas": 5}));
+    let status = json!({"placement": {"revision": 1, "shares": shares}});
+    job.status = Some(serde_json::from_value(status).expect("a status"));
+    let known = BTreeSet::from(["8/b".to_owned()]);
+    let found = |job: &SkyJob| recorded(job, "hpc", "origin", &known);
+    let [(key, stamp, placed)] = &found(&job)[..] else {
+        panic!("{:?}", found(&job))
+    };
+    let parsed = parse(&job, &Defaults::default()).expect("a job");
+    let whole = super::share(&parsed, placed, &Labels::new(), "origin");
+    assert_eq!((key, stamp), (&whole.key, &whole.stamp));
+    assert_eq!(placed.instance.as_deref(), Some("7/a"));
+    job.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).ok();
+    assert!(found(&job).is_empty());
 }
 
 #[test]

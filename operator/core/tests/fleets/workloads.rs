@@ -35,6 +35,7 @@ pub fn needs() -> impl Strategy<Value = Needs> {
             }
             let (labels, terms, tolerations) = on_nodes;
             Needs {
+                whole_node: false,
                 resources,
                 accelerator,
                 node_labels: labels.unwrap_or_default(),

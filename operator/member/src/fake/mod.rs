@@ -404,6 +404,8 @@ impl Member for Fake {
             Ok(Probe {
                 version,
                 identity: None,
+                about: None,
+                unusable: None,
             })
         })
         .await

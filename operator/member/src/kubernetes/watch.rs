@@ -41,7 +41,12 @@ const BATCH: usize = 256;
 pub(super) async fn probe(client: &Client) -> Result<Probe, MemberError> {
     let version = version(client).await?;
     let identity = identity(client).await?;
-    Ok(Probe { version, identity })
+    Ok(Probe {
+        version,
+        identity,
+        about: None,
+        unusable: None,
+    })
 }
 
 async fn version(client: &Client) -> Result<String, MemberError> {

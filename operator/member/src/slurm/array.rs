@@ -22,10 +22,10 @@ pub(super) enum Doing {
 }
 
 impl Doing {
-    /// What a record says. A state may come with flags; while one of them is COMPLETING, it is not over.
-    fn of(record: &JobRecord) -> Self {
-        let has = |names: &[&str]| record.job_state.iter().any(|word| names.contains(&word.as_str()));
-        let first = record.job_state.first().cloned().unwrap_or_default();
+    /// What a record of this state says. A state may come with flags; while one of them is COMPLETING, it is not over.
+    pub(super) fn of(state: &[String], reason: &str, exit: Exit) -> Self {
+        let has = |names: &[&str]| state.iter().any(|word| names.contains(&word.as_str()));
+        let first = state.first().cloned().unwrap_or_default();
         if has(&["COMPLETING", "STAGE_OUT", "SIGNALING"]) {
             Self::Running
         } else if has(&[
@@ -43,7 +43,7 @@ impl Doing {
         } else if has(&["CANCELLED"]) {
             Self::Cancelled
         } else {
-            Self::Failed(first, record.state_reason.clone(), record.exit_code)
+            Self::Failed(first, reason.to_owned(), exit)
         }
     }
 
@@ -148,7 +148,7 @@ pub(super) fn sort(records: &[JobRecord], user: &str) -> Listed {
     let mut arrays: BTreeMap<(i64, String), Array> = BTreeMap::new();
     let mut foreign = Vec::new();
     for record in records.iter().filter(|record| record.user_name == user) {
-        let doing = Doing::of(record);
+        let doing = Doing::of(&record.job_state, &record.state_reason, record.exit_code);
         let Some(comment) = Comment::read(&record.comment) else {
             if !doing.is_over() {
                 foreign.push(record.name.clone());

@@ -9,13 +9,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::dialect::{self, Dialect, JobRecord, NodeRecord, PartitionRecord, Submission, VERSIONS};
-use super::errors::{self, ALREADY_DONE, INVALID_JOB, UNSPECIFIED, complaints, judge};
+use super::dialect::{
+    self, AccountRecord, Dialect, JobRecord, NodeRecord, PartitionRecord, Submission, VERSIONS,
+};
+use super::errors::{self, ALREADY_DONE, INVALID_JOB, NOTHING_FOUND, UNSPECIFIED, complaints, judge};
 use super::http::{Answer, Http, Repeat};
 use crate::{Class, MemberError};
 
 /// The longest wait for a ping that is to tell a bad token from a silent slurmctld.
 const PING: Duration = Duration::from_secs(3);
+
+/// The longest wait for accounting: a slurmdbd that hangs makes slurmrestd wait for longer than a look may take.
+const ACCOUNTING: Duration = Duration::from_secs(4);
 
 /// A server, and the version that it is spoken to in.
 #[derive(Debug)]
@@ -46,6 +51,11 @@ pub(super) enum Changed {
 #[derive(Deserialize)]
 struct Jobs {
     jobs: Vec<JobRecord>,
+}
+
+#[derive(Deserialize)]
+struct Accounts {
+    jobs: Vec<AccountRecord>,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +180,7 @@ impl Client {
         match ping {
             Ok(Ok(answer)) if answer.status == StatusCode::INTERNAL_SERVER_ERROR => MemberError::new(
                 Class::Unauthorized,
-                "the token is not accepted: expired, of another cluster or of another user",
+                "the token is not accepted: expired, of another cluster or of another user (Slurm: Unspecified error)",
             ),
             _ => silent,
         }
@@ -195,6 +205,11 @@ impl Client {
         })
     }
 
+    /// Name of the version that is spoken, such as `v0.0.38`.
+    pub(super) async fn spoken(&self) -> Result<String, MemberError> {
+        Ok(format!("v0.0.{}", self.version().await?))
+    }
+
     /// Every job that the user may see.
     pub(super) async fn jobs(&self) -> Result<Vec<JobRecord>, MemberError> {
         Ok(self.list::<Jobs>("jobs").await?.jobs)
@@ -206,6 +221,41 @@ impl Client {
 
     pub(super) async fn partitions(&self) -> Result<Vec<PartitionRecord>, MemberError> {
         Ok(self.list::<Partitions>("partitions").await?.partitions)
+    }
+
+    /// What accounting knows of the jobs of `names`; `None`: the server has no accounting.
+    ///
+    /// # Errors
+    /// When it is not clear: what is not found is an empty list.
+    pub(super) async fn accounts(&self, names: &[&str]) -> Result<Option<Vec<AccountRecord>>, MemberError> {
+        let path = dialect::accounting(self.version().await?, names);
+        let asked = self.http.send(Method::GET, &path, None, Repeat::Harmless);
+        let silent = |_| {
+            let words = format!("slurmdbd does not answer within {} s", ACCOUNTING.as_secs());
+            MemberError::new(Class::Unreachable, words)
+        };
+        let answer = tokio::time::timeout(ACCOUNTING, asked).await.map_err(silent)??;
+        let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
+            return match answer.status {
+                StatusCode::NOT_FOUND => Ok(None),
+                _ => Err(refuse(&answer)),
+            };
+        };
+        let found = complaints(&body);
+        let mut codes = found
+            .iter()
+            .map(|complaint| complaint.code)
+            .filter(|code| *code != 0);
+        if codes.next() == Some(NOTHING_FOUND) && codes.next().is_none() {
+            return Ok(Some(Vec::new()));
+        }
+        // 22.05 says 200 whatever is wrong.
+        if let Some(error) = judge(answer.status, &found, "") {
+            return Err(error);
+        }
+        let list = serde_json::from_value::<Accounts>(body);
+        let strange = |_| MemberError::new(Class::Unreachable, "accounting answers with something else");
+        list.map(|list| Some(list.jobs)).map_err(strange)
     }
 
     /// Submits an array. Its id.

@@ -1,6 +1,8 @@
 //! Keeps the replicas of a SkyDeployment's share: submits those that are missing, cancels those that are not wanted. What
 //! is next is said by `slots`; here it is done, some at the same time.
 
+use std::sync::Arc;
+
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sky_core::share::{Share, ShareKey, Stamp};
 
@@ -19,7 +21,7 @@ const AT_ONCE: usize = 8;
 const IN_ONE_CALL: usize = 64;
 
 /// Goes one step towards the share as it is wanted.
-pub(super) async fn ensure(site: &Site, share: &Share) -> Result<Ensured, MemberError> {
+pub(super) async fn ensure(site: &Arc<Site>, share: &Share) -> Result<Ensured, MemberError> {
     let found = of_share(site, &share.key, &share.stamp).await?;
     let wanted = Wanted {
         replicas: share.replicas,
@@ -31,7 +33,7 @@ pub(super) async fn ensure(site: &Site, share: &Share) -> Result<Ensured, Member
 }
 
 /// Goes one step towards another number of the replicas that are there.
-pub(super) async fn scale(site: &Site, scale: &Scale) -> Result<Ensured, MemberError> {
+pub(super) async fn scale(site: &Arc<Site>, scale: &Scale) -> Result<Ensured, MemberError> {
     let found = of_share(site, &scale.key, &scale.stamp).await?;
     let (turn, hash) = {
         let slots = slots(site, &found);
@@ -56,7 +58,7 @@ pub(super) async fn scale(site: &Site, scale: &Scale) -> Result<Ensured, MemberE
 }
 
 /// The arrays of the share of this stamp.
-async fn of_share(site: &Site, key: &ShareKey, stamp: &Stamp) -> Result<Vec<Array>, MemberError> {
+async fn of_share(site: &Arc<Site>, key: &ShareKey, stamp: &Stamp) -> Result<Vec<Array>, MemberError> {
     let found = site.named(key).await?;
     let mut each = found.iter();
     match each.find(|array| !array.comment.stamp().is_of_same_share(stamp)) {
@@ -65,12 +67,12 @@ async fn of_share(site: &Site, key: &ShareKey, stamp: &Stamp) -> Result<Vec<Arra
     }
 }
 
-fn slots<'a>(site: &Site, found: &'a [Array]) -> Slots<'a> {
+fn slots<'a>(site: &Arc<Site>, found: &'a [Array]) -> Slots<'a> {
     Slots::read(found, &site.past(), now())
 }
 
 async fn carry_out(
-    site: &Site,
+    site: &Arc<Site>,
     found: &[Array],
     turn: &Turn,
     template: Option<&Share>,
@@ -93,7 +95,7 @@ async fn carry_out(
         .await
 }
 
-async fn submit(site: &Site, share: &Share, slot: u32) -> Result<(), MemberError> {
+async fn submit(site: &Arc<Site>, share: &Share, slot: u32) -> Result<(), MemberError> {
     let mut comment = Comment::new(&share.stamp, 1, site.nonce(&share.key));
     comment.slot = Some(slot);
     let submission = submission::of_slot(share, slot, &site.access, comment.write()?)?;
@@ -103,7 +105,7 @@ async fn submit(site: &Site, share: &Share, slot: u32) -> Result<(), MemberError
 }
 
 /// The generation that the share has now that `turn` is carried out.
-async fn generation(site: &Site, key: &ShareKey, turn: &Turn) -> Result<Ensured, MemberError> {
+async fn generation(site: &Arc<Site>, key: &ShareKey, turn: &Turn) -> Result<Ensured, MemberError> {
     if *turn != Turn::default() {
         site.list().await?;
     }

@@ -53,6 +53,8 @@ pub(super) struct Submission {
     pub(super) append: bool,
     /// Path of an OCI bundle.
     pub(super) container: Option<String>,
+    /// `true`, `user`, `mcs` or `false`: with whom it shares nodes.
+    pub(super) exclusive: Option<String>,
     pub(super) directives: BTreeMap<String, Value>,
 }
 
@@ -85,43 +87,59 @@ impl Dialect {
         for (field, value) in &job.directives {
             body[field] = value.clone();
         }
-        if job.append {
-            body["open_mode"] = match self {
-                Self::Old => json!("append"),
-                Self::New => json!(["APPEND"]),
-            };
-        }
-        if let Some(minutes) = job.time_limit {
-            body["time_limit"] = match self {
-                Self::Old => json!(minutes),
-                Self::New => json!({"set": true, "infinite": false, "number": minutes}),
-            };
-        }
         match self {
-            Self::Old => {
-                if let Some(gres) = &job.gres {
-                    body["gres"] = json!(gres);
-                }
-                body["environment"] = json!(job.environment);
-                json!({"script": job.script, "job": body})
-            }
-            Self::New => {
-                // 22.05 reads it as true, whatever it is, even where slurm.conf has JobRequeue=0.
-                body["requeue"] = json!(false);
-                if let Some(gres) = &job.gres {
-                    body["tres_per_node"] = json!(format!("gres/{gres}"));
-                }
-                body["memory_per_node"] = json!({"set": true, "infinite": false, "number": job.memory});
-                let environment = job
-                    .environment
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"));
-                body["environment"] = environment.collect();
-                body["script"] = json!(job.script);
-                json!({"job": body})
-            }
+            Self::Old => submit_old(job, body),
+            Self::New => submit_new(job, body),
         }
     }
+}
+
+fn submit_old(job: &Submission, mut body: Value) -> Value {
+    if job.append {
+        body["open_mode"] = json!("append");
+    }
+    if let Some(minutes) = job.time_limit {
+        body["time_limit"] = json!(minutes);
+    }
+    if let Some(gres) = &job.gres {
+        body["gres"] = json!(gres);
+    }
+    // Not what its schema says: neither true nor false is taken.
+    match job.exclusive.as_deref() {
+        None | Some("false") => {}
+        Some("true") => body["exclusive"] = json!("exclusive"),
+        Some(whom) => body["exclusive"] = json!(whom),
+    }
+    body["environment"] = json!(job.environment);
+    json!({"script": job.script, "job": body})
+}
+
+fn submit_new(job: &Submission, mut body: Value) -> Value {
+    // 22.05 reads it as true, whatever it is, even where slurm.conf has JobRequeue=0.
+    body["requeue"] = json!(false);
+    if job.append {
+        body["open_mode"] = json!(["APPEND"]);
+    }
+    if let Some(minutes) = job.time_limit {
+        body["time_limit"] = json!({"set": true, "infinite": false, "number": minutes});
+    }
+    if let Some(gres) = &job.gres {
+        body["tres_per_node"] = json!(format!("gres/{gres}"));
+    }
+    // It is called `shared` from v0.0.40 on, and v0.0.42 has nothing else.
+    match job.exclusive.as_deref() {
+        None | Some("false") => {}
+        Some("true") => body["shared"] = json!(["none"]),
+        Some(whom) => body["shared"] = json!([whom]),
+    }
+    body["memory_per_node"] = json!({"set": true, "infinite": false, "number": job.memory});
+    let environment = job
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    body["environment"] = environment.collect();
+    body["script"] = json!(job.script);
+    json!({"job": body})
 }
 
 /// One record of `GET /jobs`: an array's tasks that wait are one, each task that has started has its own.
@@ -220,6 +238,45 @@ impl<'de> Deserialize<'de> for PartitionRecord {
             default: flags.iter().any(|flag| flag.eq_ignore_ascii_case("default")),
         })
     }
+}
+
+/// One record of accounting: as `JobRecord`, for jobs that slurmctld may have forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AccountRecord {
+    pub(super) name: String,
+    pub(super) array_id: Option<i64>,
+    /// `None`: all tasks that have no record of their own.
+    pub(super) index: Option<u32>,
+    pub(super) state: Vec<String>,
+    /// v0.0.38 has no exit codes here, whatever a script ended with: always 0. Signals are told.
+    pub(super) exit: Exit,
+}
+
+impl<'de> Deserialize<'de> for AccountRecord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let body = Value::deserialize(from)?;
+        let number = |path: &str| body.pointer(path).and_then(number_of);
+        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        let array = number("/array/job_id").filter(|id| *id > 0);
+        Ok(Self {
+            name: name.to_owned(),
+            array_id: array.or_else(|| number("/job_id")),
+            index: number("/array/task_id").and_then(|index| u32::try_from(index).ok()),
+            state: words_of(body.pointer("/state/current").unwrap_or(&Value::Null)),
+            exit: Exit {
+                code: number("/exit_code/return_code").unwrap_or(0),
+                signal: number("/exit_code/signal/id")
+                    .or_else(|| number("/exit_code/signal/signal_id"))
+                    .unwrap_or(0),
+            },
+        })
+    }
+}
+
+/// What accounting is asked for the jobs of `names`, which are DNS labels. v0.0.38 takes no comma as it is.
+pub(super) fn accounting(version: u32, names: &[&str]) -> String {
+    let names = names.join("%2C");
+    format!("/slurmdb/v0.0.{version}/jobs?skip_steps=true&job_name={names}")
 }
 
 /// How a batch script ended: its exit code, or the signal that ended it.

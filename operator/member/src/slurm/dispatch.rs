@@ -1,6 +1,8 @@
 //! Submits, releases and holds arrays. A name is looked up before anything is submitted, and an array is released only by
 //! who names its instance, which is recorded on the host by then: what slurmctld forgets before never ran.
 
+use std::sync::Arc;
+
 use sky_core::share::Share;
 
 use super::array::Array;
@@ -11,7 +13,7 @@ use super::submission;
 use crate::{Class, Ensured, MemberError};
 
 /// Submits the array of `share`, held, or finds it, or changes whether it is held.
-pub(super) async fn ensure(site: &Site, share: &Share) -> Result<Ensured, MemberError> {
+pub(super) async fn ensure(site: &Arc<Site>, share: &Share) -> Result<Ensured, MemberError> {
     let found = site.under(&share.key).await?;
     let Some(main) = found.first() else {
         return submit(site, share).await;
@@ -71,7 +73,7 @@ pub(super) async fn ensure(site: &Site, share: &Share) -> Result<Ensured, Member
     }
 }
 
-async fn submit(site: &Site, share: &Share) -> Result<Ensured, MemberError> {
+async fn submit(site: &Arc<Site>, share: &Share) -> Result<Ensured, MemberError> {
     if share.known || share.instance.is_some() {
         return Err(gone(&share.key.object));
     }
@@ -84,14 +86,14 @@ async fn submit(site: &Site, share: &Share) -> Result<Ensured, MemberError> {
 }
 
 /// Cancels an array, marked so that nothing of it is shown when it is over.
-pub(super) async fn cancel(site: &Site, array: &Array) -> Result<(), MemberError> {
+pub(super) async fn cancel(site: &Arc<Site>, array: &Array) -> Result<(), MemberError> {
     let comment = array.comment.with(|comment| comment.removed = true);
     mark_and_cancel(site, array, &comment).await
 }
 
 /// Writes `comment`, holds what waits, so that it does not start meanwhile, and cancels the array.
 pub(super) async fn mark_and_cancel(
-    site: &Site,
+    site: &Arc<Site>,
     array: &Array,
     comment: &Comment,
 ) -> Result<(), MemberError> {
@@ -104,7 +106,7 @@ pub(super) async fn mark_and_cancel(
     Ok(())
 }
 
-pub(super) fn is_tombstone(site: &Site, array: &Array) -> bool {
+pub(super) fn is_tombstone(site: &Arc<Site>, array: &Array) -> bool {
     array.comment.tombstone.is_some() || site.past().tombstone(&array.instance()).is_some()
 }
 

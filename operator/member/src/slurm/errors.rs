@@ -9,6 +9,8 @@ use crate::{Class, MemberError};
 pub(super) const INVALID_JOB: i64 = 2017;
 /// The job is over: nothing of it can be changed.
 pub(super) const ALREADY_DONE: [i64; 2] = [2021, 2084];
+/// A query of accounting to which nothing answers.
+pub(super) const NOTHING_FOUND: i64 = 9003;
 /// What 22.05 says for a token that is not accepted as well as for a silent slurmctld.
 pub(super) const UNSPECIFIED: i64 = -1;
 

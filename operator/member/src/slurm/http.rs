@@ -4,27 +4,19 @@
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use super::wire::Wire;
 use crate::gate::Gate;
-use crate::gate::wire::Guarded;
 use crate::{Class, MemberError};
-
-/// The longest that connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Bytes that an answer may have: a list of 100,000 jobs of the most talkative version is below it.
 const LONGEST_ANSWER: usize = 512 << 20;
@@ -75,7 +67,7 @@ pub(super) enum Repeat {
 
 /// One server and the credential for it.
 pub(super) struct Http {
-    client: Client<HttpsConnector<Guarded<HttpConnector>>, Full<Bytes>>,
+    wire: Wire,
     gate: Gate,
     base: String,
     user: HeaderValue,
@@ -99,29 +91,19 @@ impl Http {
         ca: Option<&str>,
         gate: Gate,
     ) -> Result<Self, AccessError> {
-        let base = vet(endpoint)?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
-        let tls = if base.starts_with("https:") {
-            tls(ca)?
+        let (base, wire) = if let Some(path) = socket(endpoint)? {
+            ("http://localhost".to_owned(), Wire::unix(path, gate.clone()))
         } else {
-            config(RootCertStore::empty())?
+            let base = vet(endpoint)?;
+            let tls = if base.starts_with("https:") {
+                tls(ca)?
+            } else {
+                config(RootCertStore::empty())?
+            };
+            (base, Wire::tcp(tls, gate.clone()))
         };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Guarded::new(connector, gate.clone()));
-        // A connection for each request: on one that is kept, a submit might be sent a second time by the client itself
-        // when the server closed it meanwhile.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .retry_canceled_requests(false)
-            .build(connector);
         Ok(Self {
-            client,
+            wire,
             gate,
             base,
             user: HeaderValue::from_str(user).map_err(|_| AccessError::User)?,
@@ -151,11 +133,11 @@ impl Http {
         let body = body.map(Bytes::from);
         let request = self.request(&method, path, body.clone())?;
         let lost = |error: &dyn std::error::Error| MemberError::new(Class::Unreachable, innermost(error));
-        let answer = match self.client.request(request).await {
+        let answer = match self.wire.request(request).await {
             Err(error) if repeat == Repeat::Harmless && !error.is_connect() => {
                 tracing::debug!(%method, path, error = innermost(&error), "a request got no answer; it is sent again");
                 let request = self.request(&method, path, body)?;
-                self.client.request(request).await
+                self.wire.request(request).await
             }
             answer => answer,
         };
@@ -189,6 +171,20 @@ impl Http {
     }
 }
 
+/// The path of a unix socket, when `endpoint` names one.
+fn socket(endpoint: &str) -> Result<Option<&str>, AccessError> {
+    let Some(path) = endpoint.strip_prefix("unix://") else {
+        return Ok(None);
+    };
+    if path.len() > 1 && path.starts_with('/') && !path.contains(['?', '#', '\0']) {
+        return Ok(Some(path));
+    }
+    Err(AccessError::Endpoint {
+        endpoint: endpoint.to_owned(),
+        fix: "it must be unix:// and an absolute path",
+    })
+}
+
 /// The URL that paths are put behind. The token must not be read on its way: http is for this very machine only.
 fn vet(endpoint: &str) -> Result<String, AccessError> {
     let refused = |fix| {
@@ -208,7 +204,7 @@ fn vet(endpoint: &str) -> Result<String, AccessError> {
         Some("https") => Ok(endpoint.trim_end_matches('/').to_owned()),
         Some("http") if own => Ok(endpoint.trim_end_matches('/').to_owned()),
         Some("http") => refused("the token would be sent in clear; it must be https://"),
-        _ => refused("it must be https://"),
+        _ => refused("it must be https://, or unix:// and a path"),
     }
 }
 
@@ -283,6 +279,39 @@ mod tests {
         check("ftp://slurm.example", false);
         check("slurm.example:6820", false);
         check("", false);
+        check("unix:///run/slurmrestd/socket", true);
+        check("unix://run/slurmrestd/socket", false);
+        check("unix:///", false);
+        check("unix:///a?b", false);
+    }
+
+    #[tokio::test]
+    async fn by_a_unix_socket_requests_are_the_same_and_an_error_names_the_file() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let path = std::env::temp_dir().join(format!("sky-slurm-socket-{}", std::process::id()));
+        let endpoint = format!("unix://{}", path.display());
+        let http = Http::new(&endpoint, "sky", "t0ken", None, Gate::always_open()).expect("a client");
+        let ask = || http.send(Method::GET, "/slurm/v0.0.38/ping", None, Repeat::Never);
+        let error = ask().await.err().expect("nothing listens").message;
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = vec![0_u8; 4096];
+            let length = stream.read(&mut request).await.expect("a request");
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+            stream.write_all(answer).await.expect("a reader");
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let answer = ask().await.map(|answer| answer.body);
+        std::fs::remove_file(&path).expect("the socket");
+        assert_eq!(answer.expect("an answer"), "{}");
+        let request = served.await.expect("a request");
+        assert!(
+            request.starts_with("GET /slurm/v0.0.38/ping HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("x-slurm-user-token: t0ken"), "{request}");
     }
 
     #[test]

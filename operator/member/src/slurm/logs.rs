@@ -1,4 +1,7 @@
-//! Output of one replica. slurmrestd gives no access to files: they are read where the cluster's file system is mounted.
+//! Output of one replica, and the exit code beside it. slurmrestd gives no access to files: they are read where the
+//! cluster's file system is mounted.
+
+use std::sync::Arc;
 
 use std::io::SeekFrom;
 use std::path::Path;
@@ -16,21 +19,28 @@ use crate::{Class, LogQuery, MemberError};
 /// Between two looks at a file that is followed.
 const FOLLOW: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// Starts of one replica that are looked at for an exit code.
+const MOST_STARTS: u32 = 100;
+
 /// Bytes read at the end of a file to find its last lines.
 const TAIL: u64 = 1 << 20;
 
 /// Opens the file that the replica writes to, where this machine has it.
 pub(super) async fn open(
-    site: &Site,
+    site: &Arc<Site>,
     query: &LogQuery,
 ) -> Result<BoxStream<'static, Result<Bytes, MemberError>>, MemberError> {
     let rejected = |words: String| MemberError::new(Class::Rejected, words);
     let found = site.under(&query.key).await?;
     let index = u32::try_from(query.index).ok();
-    let started = found
-        .first()
-        .zip(index)
-        .is_some_and(|(array, index)| array.tasks.get(&index).is_some_and(|task| task.started));
+    let started = found.first().zip(index).is_some_and(|(array, index)| {
+        let listed = array.tasks.get(&index).is_some_and(|task| task.started);
+        listed
+            || site
+                .past()
+                .ends(&array.instance())
+                .any(|(ended, _)| *ended == index)
+    });
     if !started {
         return Err(rejected(format!(
             "no output of {} with index {} on the member: not started, or removed",
@@ -75,6 +85,21 @@ pub(super) async fn open(
         }
     });
     Ok(chunks.boxed())
+}
+
+/// The exit code that the last start of a replica has left beside its output, where this machine has that.
+pub(super) async fn code(site: &Site, object: &str, index: u32) -> Option<i64> {
+    let mark = submission::mark(&site.access, object);
+    let mut left = None;
+    for number in 0..MOST_STARTS {
+        let start = format!("{mark}-{index}.{number}");
+        if !tokio::fs::try_exists(&start).await.unwrap_or(false) {
+            break;
+        }
+        let text = tokio::fs::read_to_string(format!("{start}/code")).await;
+        left = text.ok().and_then(|text| text.trim().parse().ok());
+    }
+    left
 }
 
 /// Where the last `lines` lines begin, looked for in the last part of the file.

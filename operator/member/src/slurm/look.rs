@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Access;
+use super::accounting::{self, Record};
 use super::array::{self, Array, Listed};
 use super::client::Client;
 use super::observe::{self, observe};
@@ -30,12 +31,13 @@ use crate::{Class, MemberError};
 type Asked = BoxFuture<'static, Result<Arc<Listed>, MemberError>>;
 
 /// What all calls and listeners of one member share.
-#[derive(Debug)]
 pub(super) struct Site {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Client,
     pub(super) access: Access,
     pub(super) origin: String,
-    past: Arc<Mutex<Past>>,
+    past: Mutex<Past>,
+    /// What the host has recorded as being here, once it is known how to ask.
+    pub(super) record: OnceLock<Record>,
     /// The list that is under way, and when it began.
     under_way: Mutex<Option<(Instant, WeakShared<Asked>)>>,
     /// Counts our own changes, so that listeners look at once.
@@ -46,10 +48,11 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(client: Client, access: Access, origin: &str) -> Self {
         Self {
-            client: Arc::new(client),
+            client,
             access,
             origin: origin.to_owned(),
-            past: Arc::default(),
+            past: Mutex::default(),
+            record: OnceLock::new(),
             under_way: Mutex::default(),
             stirred: watch::Sender::new(0),
             submits: AtomicU64::new(0),
@@ -70,7 +73,7 @@ impl Site {
     }
 
     /// Our user's jobs, as they are listed after this call began.
-    pub(super) async fn list(&self) -> Result<Arc<Listed>, MemberError> {
+    pub(super) async fn list(self: &Arc<Self>) -> Result<Arc<Listed>, MemberError> {
         let asked = Instant::now();
         loop {
             let (began, listing) = self.listing();
@@ -82,7 +85,7 @@ impl Site {
     }
 
     /// The list that is under way, or else a new one. Whoever waits for it moves it on: nobody needs another to.
-    fn listing(&self) -> (Instant, Shared<Asked>) {
+    fn listing(self: &Arc<Self>) -> (Instant, Shared<Asked>) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((began, listing)) = under_way.as_ref()
             && let Some(listing) = listing.upgrade()
@@ -90,11 +93,10 @@ impl Site {
         {
             return (*began, listing);
         }
-        let (client, past, user) = (self.client.clone(), self.past.clone(), self.access.user.clone());
+        let site = self.clone();
         let listing = async move {
-            let listed = array::sort(&client.jobs().await?, &user);
-            let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
-            past.take_in(&listed.arrays, now());
+            let mut listed = array::sort(&site.client.jobs().await?, &site.access.user);
+            accounting::take_in(&site, &mut listed).await;
             Ok(Arc::new(listed))
         };
         let (began, listing) = (Instant::now(), listing.boxed().shared());
@@ -103,7 +105,7 @@ impl Site {
     }
 
     /// The arrays under this name that count: those that were removed do not, nor what is over and not of ours.
-    pub(super) async fn under(&self, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
+    pub(super) async fn under(self: &Arc<Self>, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
         let mut found = self.named(key).await?;
         let past = self.past();
         found.retain(|array| observe(array, &past, 0).is_some());
@@ -112,7 +114,7 @@ impl Site {
     }
 
     /// Every array under this name, also what is over.
-    pub(super) async fn named(&self, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
+    pub(super) async fn named(self: &Arc<Self>, key: &ShareKey) -> Result<Vec<Array>, MemberError> {
         let listed = self.list().await?;
         if listed.foreign.contains(&key.object) {
             let words = format!("a job {} that is not of Sky Manager is there already", key.object);
@@ -160,6 +162,25 @@ impl Site {
         let greeting = self.client.greet().await?;
         let named = greeting.cluster.or_else(|| listed?.cluster.clone());
         Ok((greeting.release, named))
+    }
+
+    /// What the cluster is like, in words; and why nothing runs there as it is set up, if so.
+    pub(super) async fn describe(&self) -> Result<(String, Option<String>), MemberError> {
+        let partitions = self.client.partitions().await?;
+        let accounting = match self.client.accounts(&["none"]).await {
+            Ok(Some(_)) => "with accounting",
+            Ok(None) => "without accounting",
+            Err(_) => "with accounting, which does not answer",
+        };
+        let about = format!(
+            "slurmrestd speaks {}; {}; {accounting}",
+            self.client.spoken().await?,
+            node::listed(&partitions)
+        );
+        Ok((
+            about,
+            node::unusable(&partitions, self.access.partition.as_deref()),
+        ))
     }
 
     /// Differs for each submit, also from those of an operator before.
@@ -235,7 +256,7 @@ mod tests {
             max_array_size: 1001,
             confirm_seconds: 0,
         };
-        let site = Site::new(Client::new(http), access, "origin");
+        let site = Arc::new(Site::new(Client::new(http), access, "origin"));
         let mut left = Box::pin(site.list());
         assert!((&mut left).now_or_never().is_none(), "it is under way");
         let listed = timeout(Duration::from_secs(10), site.list()).await;

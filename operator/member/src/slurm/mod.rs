@@ -1,10 +1,11 @@
 //! A Slurm member, reached through slurmrestd: arrays of jobs, observed by looking at them again and again.
 //!
-//! `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission` makes an array of a share,
-//! `comment` marks it, `dispatch` and `withdraw` send it and take it away; `look` lists, `array` and `observe` read what is
-//! listed, `past` remembers, `poll` tells. A SkyJob's share is one array; a SkyDeployment's has one for each replica, of
-//! which `slots` says what is to become and `deployment` sees to it.
+//! `wire` connects, `http` sends, `client` speaks, `dialect` knows what versions differ in; `submission`, `comment`,
+//! `dispatch` and `withdraw` make arrays of shares, and take them away; `look` lists, `array` and `observe` read what is
+//! listed, `past` remembers, `accounting` asks for what was forgotten, `poll` tells. A SkyDeployment's share has an array for
+//! each replica: `slots` says what is to become of them and `deployment` sees to it.
 
+mod accounting;
 mod array;
 mod client;
 mod comment;
@@ -21,6 +22,7 @@ mod past;
 mod poll;
 mod slots;
 mod submission;
+mod wire;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ use crate::gate::Gate;
 use crate::{
     CALL_DEADLINE, Class, Desired, Ensured, LogQuery, Member, MemberError, Probe, Withdraw, Withdrawn,
 };
+pub use accounting::{Record, Recorded};
 use client::Client;
 pub use http::AccessError;
 use http::Http;
@@ -53,7 +56,7 @@ type Identity = Option<String>;
 /// How a Slurm cluster is reached, and what holds for every job there. Without the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// URL of slurmrestd.
+    /// URL of slurmrestd, or `unix://` and the path of its socket.
     pub endpoint: String,
     /// User that jobs are submitted as.
     pub user: String,
@@ -134,6 +137,15 @@ impl Slurm {
         })
     }
 
+    /// The same member, which asks `record` what the host knows to be there: how it ended is then asked of accounting, should
+    /// slurmctld have forgotten it.
+    #[must_use]
+    pub fn recorded_by(self, record: Record) -> Self {
+        // It is set once, before anybody looks.
+        let _ = self.site.record.set(record);
+        self
+    }
+
     /// From now on calls carry `token`: those under way go on with the one before.
     ///
     /// # Errors
@@ -174,7 +186,13 @@ impl Member for Slurm {
             // Only a list shows whether the token is valid.
             let listed = self.site.list().await?;
             let (version, identity) = self.site.identity(Some(&listed)).await?;
-            Ok(Probe { version, identity })
+            let (about, unusable) = self.site.describe().await?;
+            Ok(Probe {
+                version,
+                identity,
+                about: Some(about),
+                unusable,
+            })
         })
         .await
     }

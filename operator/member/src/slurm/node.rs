@@ -59,6 +59,29 @@ pub(super) fn read(
     read
 }
 
+/// Partitions, in words.
+pub(super) fn listed(partitions: &[PartitionRecord]) -> String {
+    let each = partitions.iter().map(|one| match (one.default, one.up) {
+        (true, true) => format!("{} (default)", one.name),
+        (_, false) => format!("{} (not UP)", one.name),
+        (false, true) => one.name.clone(),
+    });
+    let all: Vec<String> = each.collect();
+    if all.is_empty() {
+        return "no partitions".to_owned();
+    }
+    format!("partitions {}", all.join(", "))
+}
+
+/// Why nothing runs in the partition that is set for jobs that name none; `None`: it is there.
+pub(super) fn unusable(partitions: &[PartitionRecord], wanted: Option<&str>) -> Option<String> {
+    let wanted = wanted.filter(|wanted| partitions.iter().all(|one| one.name != *wanted))?;
+    Some(format!(
+        "spec.slurm.partition {wanted:?}: Slurm has no partition of this name that the user may see, only {}; set one of them",
+        listed(partitions)
+    ))
+}
+
 fn node(record: &NodeRecord, open: bool) -> Node {
     let words: Vec<String> = record
         .state

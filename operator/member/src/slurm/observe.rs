@@ -4,6 +4,7 @@ use sky_core::Seconds;
 use sky_core::observation::{Counts, End, Observation, Started, Trouble};
 use sky_core::ranks::Ranks;
 
+use super::accounting::UNCLEAR;
 use super::array::{Array, Doing};
 use super::past::Past;
 
@@ -173,6 +174,7 @@ pub(super) fn failure(index: Option<u32>, doing: &Doing) -> Option<Trouble> {
         ),
         "FAILED" if exit.signal > 0 => ("Signalled", format!("ended by signal {}", exit.signal)),
         "FAILED" if exit.code > 0 => ("NonZeroExitCode", format!("exit code {}", exit.code)),
+        "FAILED" if reason.is_empty() => ("Failed", "accounting does not say how it ended".to_owned()),
         "FAILED" => (reason.as_str(), "it could not be run".to_owned()),
         "TIMEOUT" => ("TimeLimit", "its time limit was reached".to_owned()),
         "OUT_OF_MEMORY" => (
@@ -212,7 +214,7 @@ pub(super) fn queued(array: &Array) -> Option<Trouble> {
     let rest = array
         .rest
         .as_ref()
-        .filter(|rest| rest.doing == Doing::Waiting && !rest.held)?;
+        .filter(|rest| (rest.doing == Doing::Waiting && !rest.held) || rest.reason == UNCLEAR)?;
     if matches!(rest.reason.as_str(), "" | "None") {
         return None;
     }

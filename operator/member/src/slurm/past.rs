@@ -1,6 +1,6 @@
 //! What is remembered of arrays beyond what slurmctld lists: since when they are seen, how tasks ended that it has purged,
-//! what we did to those that it does not let be changed any more, and how often shares of SkyDeployments have changed.
-//! Losing it costs requests, never correctness.
+//! what accounting said of those, what we did to those that it does not let be changed any more, and how often shares of
+//! SkyDeployments have changed. Losing it costs requests, never correctness.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,12 @@ pub(super) struct Past {
     ends: BTreeMap<String, BTreeMap<u32, Doing>>,
     removed: BTreeSet<String>,
     tombstones: BTreeMap<String, Seconds>,
+    /// Since when replicas of an array are not accounted for.
+    missed: BTreeMap<String, Seconds>,
+    /// Of how many replicas of an array accounting has said all that it knows.
+    answered: BTreeMap<String, i64>,
+    /// When accounting last gave no clear answer, and in which words.
+    unclear: Option<(Seconds, String)>,
 }
 
 impl Past {
@@ -38,6 +44,8 @@ impl Past {
         self.ends.retain(|instance, _| present.contains(instance));
         self.removed.retain(|instance| present.contains(instance));
         self.tombstones.retain(|instance, _| present.contains(instance));
+        self.missed.retain(|instance, _| present.contains(instance));
+        self.answered.retain(|instance, _| present.contains(instance));
         for array in arrays {
             let instance = array.instance();
             self.first_seen.entry(instance.clone()).or_insert(now);
@@ -96,6 +104,37 @@ impl Past {
     /// How tasks ended, by index.
     pub(super) fn ends(&self, instance: &str) -> impl Iterator<Item = (&u32, &Doing)> {
         self.ends.get(instance).into_iter().flatten()
+    }
+
+    /// Takes in how tasks ended that were never seen to.
+    pub(super) fn learn(&mut self, instance: &str, ends: BTreeMap<u32, Doing>) {
+        let known = self.ends.entry(instance.to_owned()).or_default();
+        for (index, doing) in ends {
+            known.entry(index).or_insert(doing);
+        }
+    }
+
+    /// Since when replicas of it are not accounted for: `now` at the first time.
+    pub(super) fn missed_since(&mut self, instance: &str, now: Seconds) -> Seconds {
+        *self.missed.entry(instance.to_owned()).or_insert(now)
+    }
+
+    /// Accounting knows nothing of the `left` replicas that are still not accounted for.
+    pub(super) fn answer(&mut self, instance: &str, left: i64) {
+        self.answered.insert(instance.to_owned(), left);
+        self.unclear = None;
+    }
+
+    pub(super) fn is_answered(&self, instance: &str, left: i64) -> bool {
+        self.answered.get(instance) == Some(&left)
+    }
+
+    pub(super) fn unclear(&self) -> Option<(Seconds, String)> {
+        self.unclear.clone()
+    }
+
+    pub(super) fn set_unclear(&mut self, now: Seconds, words: String) {
+        self.unclear = Some((now, words));
     }
 
     pub(super) fn is_removed(&self, instance: &str) -> bool {

@@ -90,6 +90,7 @@ fn made(share: &Share, access: &Access, comment: String) -> Result<Submission, M
         memory: up(share.requests.memory, 1 << 20),
         gres: gres(share)?,
         container: container_path,
+        exclusive: options.directives.get("exclusive").cloned(),
         directives: directives(&options)?,
         ..Submission::default()
     };
@@ -103,7 +104,7 @@ pub(super) fn output(access: &Access, object: &str) -> String {
 }
 
 /// What the names of marks begin with, which replicas leave beside their output when they start.
-fn mark(access: &Access, object: &str) -> String {
+pub(super) fn mark(access: &Access, object: &str) -> String {
     format!("{}/.{object}", output_dir(access).trim_end_matches('/'))
 }
 
@@ -249,6 +250,8 @@ fn directives(options: &SlurmOptions) -> Result<BTreeMap<String, Value>, MemberE
     for (name, value) in &options.directives {
         let value = match name.as_str() {
             "constraints" | "dependency" | "reservation" | "wckey" => json!(value),
+            // Its name and form differ between versions.
+            "exclusive" => continue,
             "nice" => {
                 let number = value.parse::<i64>();
                 json!(number.map_err(|_| refused("spec.slurm.directives.nice: must be a number"))?)

@@ -1,6 +1,8 @@
 //! Takes arrays away: cancels them, holds them back while nothing of them has started, or makes tombstones of them. Every
 //! call can be repeated; nothing foreign is touched.
 
+use std::sync::Arc;
+
 use sky_core::share::ShareKey;
 
 use super::array::Array;
@@ -11,7 +13,11 @@ use super::submission;
 use crate::{Class, MemberError, Tombstone, Withdraw, Withdrawn};
 
 /// Begins to take the share under `key` away, as `how` says, when it is ours.
-pub(super) async fn withdraw(site: &Site, key: &ShareKey, how: Withdraw) -> Result<Withdrawn, MemberError> {
+pub(super) async fn withdraw(
+    site: &Arc<Site>,
+    key: &ShareKey,
+    how: Withdraw,
+) -> Result<Withdrawn, MemberError> {
     let found = site.under(key).await?;
     match how {
         Withdraw::Always(tombstone) => bury(site, key, &found, &tombstone).await,
@@ -24,7 +30,7 @@ pub(super) async fn withdraw(site: &Site, key: &ShareKey, how: Withdraw) -> Resu
     }
 }
 
-async fn remove(site: &Site, found: &[Array]) -> Result<Withdrawn, MemberError> {
+async fn remove(site: &Arc<Site>, found: &[Array]) -> Result<Withdrawn, MemberError> {
     if found.is_empty() {
         return Ok(Withdrawn::Gone);
     }
@@ -42,7 +48,7 @@ async fn remove(site: &Site, found: &[Array]) -> Result<Withdrawn, MemberError> 
 
 /// Holds an array unless a task of it has started. One may start between the look and the hold: then the rest is let go
 /// again, for a share that has started is to be left as it is.
-async fn hold_back(site: &Site, key: &ShareKey, found: &[Array]) -> Result<Withdrawn, MemberError> {
+async fn hold_back(site: &Arc<Site>, key: &ShareKey, found: &[Array]) -> Result<Withdrawn, MemberError> {
     let Some(array) = found.first() else {
         return Ok(Withdrawn::Gone);
     };
@@ -78,7 +84,7 @@ async fn hold_back(site: &Site, key: &ShareKey, found: &[Array]) -> Result<Withd
 
 /// Makes a tombstone of what is there, or submits one, held, under the name.
 async fn bury(
-    site: &Site,
+    site: &Arc<Site>,
     key: &ShareKey,
     found: &[Array],
     tombstone: &Tombstone,

@@ -69,14 +69,14 @@ async fn waiting_takes_one_write_more_and_room_that_comes_free_is_used_at_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_without_behaviour_yet_is_refused_and_nothing_else_happens() {
+async fn a_value_without_a_meaning_is_refused_and_nothing_else_happens() {
     let mut stage = Stage::new(&[("a", 2000)]).await;
     stage.apply(
         "job",
-        json!({"run": "true", "slurm": {"directives": {"exclusive": "user"}}}),
+        json!({"run": "true", "slurm": {"directives": {"exclusive": "perhaps"}}}),
     );
     stage.run(600).await;
-    assert_eq!(stage.line("job"), "Invalid Stalled=NotSupported");
+    assert_eq!(stage.line("job"), "Invalid Stalled=InvalidSpec");
     assert!(
         stage
             .message("job", "Stalled")

@@ -56,10 +56,8 @@ fn what_somebody_cancelled_before_it_started_was_deleted() {
 #[test]
 fn every_state_has_its_meaning() {
     let doing = |states: &[&str]| {
-        Doing::of(&JobRecord {
-            job_state: states.iter().map(|state| (*state).to_owned()).collect(),
-            ..JobRecord::default()
-        })
+        let states: Vec<String> = states.iter().map(|state| (*state).to_owned()).collect();
+        Doing::of(&states, "", Exit::default())
     };
     for state in [
         "PENDING",

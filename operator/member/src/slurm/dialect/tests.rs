@@ -133,7 +133,29 @@ fn each_dialect_writes_what_it_takes() {
     for body in [old, new] {
         let job = &body["job"];
         assert_eq!((&job["array"], &job["hold"]), (&json!("0-2"), &json!(true)));
+        assert!(job.get("exclusive").is_none() && job.get("shared").is_none());
         // 22.05 dies of it, after it has taken the job.
         assert!(job.get("argv").is_none());
+    }
+}
+
+#[test]
+fn with_whom_nodes_are_shared_is_said_as_each_dialect_says_it() {
+    for (whom, old, new) in [
+        ("true", json!("exclusive"), json!(["none"])),
+        ("user", json!("user"), json!(["user"])),
+        ("mcs", json!("mcs"), json!(["mcs"])),
+        ("false", Value::Null, Value::Null),
+    ] {
+        let job = Submission {
+            exclusive: Some(whom.into()),
+            ..submission()
+        };
+        assert_eq!(Dialect::Old.submit(&job)["job"]["exclusive"], old);
+        let body = Dialect::New.submit(&job);
+        assert_eq!(
+            (&body["job"]["shared"], &body["job"]["exclusive"]),
+            (&new, &Value::Null)
+        );
     }
 }

@@ -112,3 +112,25 @@ fn gres_of_every_spelling() {
     }
     assert_eq!(gpus("gpu:h100:4,gpu:a100:2"), (Some("h100"), 4));
 }
+
+#[test]
+fn a_partition_that_is_not_there_is_said_with_those_that_are() {
+    let partition = |name: &str, default, up| PartitionRecord {
+        name: name.into(),
+        up,
+        default,
+    };
+    let all = [
+        partition("main", true, true),
+        partition("short", false, true),
+        partition("old", false, false),
+    ];
+    assert_eq!(listed(&all), "partitions main (default), short, old (not UP)");
+    assert_eq!(unusable(&all, Some("short")), None);
+    assert_eq!(unusable(&all, None), None);
+    let words = unusable(&all, Some("nope")).expect("words");
+    assert!(
+        words.starts_with("spec.slurm.partition \"nope\"") && words.contains("main (default)"),
+        "{words}"
+    );
+}
