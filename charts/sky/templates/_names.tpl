@@ -12,8 +12,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
 {{/*
-Annotations of what stays when the release goes. Argo CD heeds Helm's when an Application is deleted, but prunes the object
-when a commit leaves it out, and the users' objects with their kinds.
+Annotations of what stays when the release goes. Argo CD heeds Helm's when an Application is deleted, but not when a commit
+leaves the object out. The five kinds need no more than Helm's: Argo CD never removes a CustomResourceDefinition.
 */}}
 {{- define "sky.keep" -}}
 helm.sh/resource-policy: keep

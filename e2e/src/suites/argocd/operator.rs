@@ -68,7 +68,7 @@ pub(super) async fn its_page_installs_upgrades_and_removes_the_operator(context:
     let replicas = pods_made(&door.stage.lab)? - made;
     ensure!(replicas == 3, "{replicas} replicas ran of 3 jobs");
 
-    door.kinds_are_not_pruned().await?;
+    door.what_stays_is_not_pruned(&sky).await?;
     door.typed(&clear).await?;
     let left = ["get", "crds,deployments", "--all-namespaces", "--output=name"];
     let left = door.stage.host.kubectl(&left).await?;
@@ -122,7 +122,8 @@ impl Door {
         };
         let mut application: Value = serde_saphyr::from_str(application).context("the page's Application")?;
         let values = std::fs::read_to_string(&self.stage.values)?;
-        let values: Value = serde_saphyr::from_str(&values)?;
+        let mut values: Value = serde_saphyr::from_str(&values)?;
+        values["origin"] = json!("a-restored-host");
         let spec = &mut application["spec"];
         spec["source"]["repoURL"] = json!(self.repository.url());
         spec["source"]["helm"]["valuesObject"] = values;
@@ -239,12 +240,15 @@ impl Door {
         Ok(())
     }
 
-    /// The kinds leave the Application in a commit that changes something else too, so that it is synced.
-    async fn kinds_are_not_pruned(&self) -> Result<()> {
+    /// The kinds and the host's identity leave the Application; they stay on the host, and are no difference.
+    async fn what_stays_is_not_pruned(&self, sky: &Sky) -> Result<()> {
+        let before = self.objects(sky).await?;
         let path = self.folder.path().join("sky.yaml");
         let mut application: Value = serde_saphyr::from_str(&std::fs::read_to_string(path)?)?;
         let values = &mut application["spec"]["source"]["helm"]["valuesObject"];
         values["crds"] = json!({"install": false});
+        values["origin"] = json!("");
+        // Something to sync.
         values["podAnnotations"] = json!({"example.com/kinds": "left"});
         self.write(&application)?;
         self.typed("kubectl apply --filename sky.yaml").await?;
@@ -255,11 +259,19 @@ impl Door {
                 && status["sync"]["status"] == "Synced"
                 && status["operationState"]["syncResult"]["source"] == *source
         };
-        self.until("synced without the kinds", synced).await?;
-        let manifests = workspace::root().join("crds/manifests").display().to_string();
-        let get = ["get", "--filename", &manifests, "--output=name"];
-        let left = self.stage.host.kubectl(&get).await?;
-        ensure!(left.lines().count() == 5, "of the kinds there are {left}");
+        let found = self.until("synced without the kinds", synced).await?;
+        let none = Vec::new();
+        let results = found["status"]["operationState"]["syncResult"]["resources"].as_array();
+        let results = results.unwrap_or(&none);
+        let kept = |result: &Value| result["name"] == "sky-origin" && result["status"] == "PruneSkipped";
+        ensure!(
+            results.iter().any(kept),
+            "the identity is not told as kept: {results:?}"
+        );
+        ensure!(
+            self.objects(sky).await? == before,
+            "not all of {before:?} is left"
+        );
         Ok(())
     }
 }
