@@ -29,10 +29,15 @@ const MEASURES: [&str; 4] = [
     "gpu.intel.com/xe_monitoring",
 ];
 
+/// What resources begin with that have a model in their name: of nodes that have several, as Slurm's may.
+const BY_MODEL: &str = "gpu:";
+
 /// Whether pieces of the resource `name` are accelerators.
 #[must_use]
 pub fn is_accelerator(name: &str) -> bool {
-    let listed = NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let listed = NAMES.contains(&name)
+        || name.starts_with(BY_MODEL)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     listed && !MEASURES.contains(&name) && !name.ends_with("_monitoring")
 }
 
@@ -46,16 +51,21 @@ pub fn is_model(model: &str, full: &str) -> bool {
             .any(|word| word.eq_ignore_ascii_case(model))
 }
 
+/// The models that `node` has: the one that it is labelled with, or those in the names of its resources.
+pub fn models_of(node: &Node) -> impl Iterator<Item = &str> {
+    let named = node.allocatable.extended.keys();
+    let named = named.filter_map(|name| name.strip_prefix(BY_MODEL));
+    node.accelerator.as_deref().into_iter().chain(named)
+}
+
+fn takes(need: &AcceleratorNeed, full: &str) -> bool {
+    need.model.as_ref().is_none_or(|model| is_model(model, full))
+}
+
 /// Whether `node` has accelerators that `need` takes.
 #[must_use]
 pub fn is_suitable(node: &Node, need: &AcceleratorNeed) -> bool {
-    match &need.model {
-        None => true,
-        Some(model) => node
-            .accelerator
-            .as_ref()
-            .is_some_and(|full| is_model(model, full)),
-    }
+    need.model.is_none() || models_of(node).any(|full| takes(need, full))
 }
 
 /// The resources by which these nodes offer what `need` asks for: first the one of which they would hold most replicas
@@ -68,7 +78,8 @@ pub fn resources<'n>(nodes: impl Iterator<Item = &'n Node>, need: &AcceleratorNe
             .allocatable
             .extended
             .iter()
-            .filter(|(name, amount)| **amount > 0 && is_accelerator(name));
+            .filter(|(name, amount)| **amount > 0 && is_accelerator(name))
+            .filter(|(name, _)| name.strip_prefix(BY_MODEL).is_none_or(|full| takes(need, full)));
         for (name, amount) in offered {
             let replicas = amount / need.count.max(1);
             match totals.iter_mut().find(|(known, _)| known == name) {
@@ -90,8 +101,8 @@ pub fn models(nodes: &[Arc<Node>], need: &AcceleratorNeed) -> Vec<String> {
     if need.model.is_none() {
         return Vec::new();
     }
-    let suitable = nodes.iter().filter(|node| is_suitable(node, need));
-    let mut models: Vec<String> = suitable.filter_map(|node| node.accelerator.clone()).collect();
+    let all = nodes.iter().flat_map(|node| models_of(node));
+    let mut models: Vec<String> = all.filter(|full| takes(need, full)).map(str::to_owned).collect();
     models.sort();
     models.dedup();
     models
@@ -109,6 +120,25 @@ mod tests {
         assert!(is_model("a100", "a100"));
         assert!(!is_model("A10", "NVIDIA-A100-SXM4-80GB"));
         assert!(!is_model("A100", "NVIDIA-A1000"));
+    }
+
+    #[test]
+    fn a_node_with_several_models_offers_each_by_its_name() {
+        let mut node = Node::default();
+        for (name, amount) in [("gpu:h100", 4), ("gpu:a100", 2)] {
+            node.allocatable.extended.insert(name.into(), amount);
+        }
+        let need = |model: Option<&str>, count| AcceleratorNeed {
+            count,
+            model: model.map(str::to_owned),
+        };
+        let offered = |need| resources(std::iter::once(&node), &need).join(" ");
+        assert_eq!(offered(need(Some("a100"), 1)), "gpu:a100");
+        assert_eq!(offered(need(None, 1)), "gpu:h100 gpu:a100");
+        assert!(is_suitable(&node, &need(Some("H100"), 1)));
+        assert!(!is_suitable(&node, &need(Some("t4"), 1)));
+        let nodes = [Arc::new(node.clone())];
+        assert_eq!(models(&nodes, &need(Some("A100"), 1)), ["a100"]);
     }
 
     #[test]

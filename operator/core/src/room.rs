@@ -89,7 +89,7 @@ impl Room {
             .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
         let models: BTreeSet<&str> = nodes
             .iter()
-            .filter_map(|node| node.accelerator.as_deref())
+            .flat_map(|node| accelerator::models_of(node))
             .collect();
         let models: Vec<String> = models.into_iter().map(str::to_owned).collect();
         Self {

@@ -24,7 +24,10 @@ pub(super) async fn a_release_with_every_option_is_taken_and_gone_by(context: &C
     let monitors = monitors.display().to_string();
     let kubectl = async |arguments: &[&str]| stage.host.kubectl(arguments).await;
     kubectl(&["apply", "--server-side", "--filename", &monitors]).await?;
-    kubectl(&["create", "namespace", NAMESPACE]).await?;
+    let there = kubectl(&["get", "namespace", NAMESPACE, "--ignore-not-found"]).await?;
+    if there.is_empty() {
+        kubectl(&["create", "namespace", NAMESPACE]).await?;
+    }
     let own = ["--namespace", NAMESPACE];
     let pull = [
         "create",

@@ -93,15 +93,26 @@ fn node(record: &NodeRecord, open: bool) -> Node {
     let cpus = record.effective_cpus.or(record.cpus).unwrap_or(0);
     let memory = record.real_memory.unwrap_or(0) - record.specialized_memory.unwrap_or(0);
     let used = record.alloc_cpus.unwrap_or(0);
-    let (model, gpus) = gpus(&record.gres);
-    let busy: i64 = gres(&record.gres_used)
-        .filter(|(name, kind, _)| *name == GPU && (kind.is_none() || *kind == model))
-        .map(|(.., count)| count)
-        .sum();
-    let room = |cpus: i64, memory: i64, gpus: i64| {
+    let models = gpus(&record.gres);
+    let sole = match models.as_slice() {
+        [(model, _)] => Some(*model),
+        _ => None,
+    };
+    let busy = |model: Option<&str>| -> i64 {
+        let used = gres(&record.gres_used).filter(|(name, ..)| *name == GPU);
+        used.filter(|(_, kind, _)| kind.is_none() || *kind == model)
+            .map(|(.., count)| count)
+            .sum()
+    };
+    let room = |cpus: i64, memory: i64, free: bool| {
         let mut room = Resources::new(cpus.saturating_mul(1000), memory.saturating_mul(1 << 20));
-        if record.gres.contains(GPU) {
-            room.extended.insert(GPU.to_owned(), gpus);
+        for (model, count) in &models {
+            let left = if free { count - busy(*model) } else { *count };
+            let name = match model.filter(|_| sole.is_none()) {
+                Some(model) => format!("{GPU}:{model}"),
+                None => GPU.to_owned(),
+            };
+            room.extended.insert(name, left);
         }
         room
     };
@@ -111,14 +122,10 @@ fn node(record: &NodeRecord, open: bool) -> Node {
         unschedulable: false,
         labels: labels(record),
         taints: Vec::new(),
-        accelerator: model.map(str::to_owned),
-        capacity: room(record.cpus.unwrap_or(0), record.real_memory.unwrap_or(0), gpus),
-        allocatable: room(cpus, memory, gpus),
-        free: room(
-            cpus - used,
-            memory - record.alloc_memory.unwrap_or(0),
-            gpus - busy,
-        ),
+        accelerator: sole.flatten().map(str::to_owned),
+        capacity: room(record.cpus.unwrap_or(0), record.real_memory.unwrap_or(0), false),
+        allocatable: room(cpus, memory, false),
+        free: room(cpus - used, memory - record.alloc_memory.unwrap_or(0), true),
         // A task has at least one cpu of its own.
         pods: cpus,
         free_pods: cpus - used,
@@ -140,17 +147,13 @@ fn labels(record: &NodeRecord) -> BTreeMap<String, String> {
     known.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The model that a node has most GPUs of, and how many. Others that it has besides do not count: a node has one model.
-fn gpus(text: &str) -> (Option<&str>, i64) {
+/// The models of GPUs that a node has, and how many of each: one goes by `gpu`, several by `gpu:MODEL`.
+fn gpus(text: &str) -> Vec<(Option<&str>, i64)> {
     let mut totals: BTreeMap<Option<&str>, i64> = BTreeMap::new();
-    for (name, kind, count) in gres(text).filter(|(name, ..)| *name == GPU) {
-        debug_assert_eq!(name, GPU);
+    for (_, kind, count) in gres(text).filter(|(name, ..)| *name == GPU) {
         *totals.entry(kind).or_default() += count;
     }
-    let most = totals
-        .into_iter()
-        .max_by(|(a, x), (b, y)| x.cmp(y).then(b.cmp(a)));
-    most.unwrap_or((None, 0))
+    totals.into_iter().collect()
 }
 
 /// `name[:type]:count[(…)]`, with commas between and perhaps within the brackets; `(null)` and `N/A` are none.

@@ -110,7 +110,10 @@ fn gres_of_every_spelling() {
     for none in ["", "(null)", "N/A", "gpu", "gpu:a:b:c", "gpu:x"] {
         assert_eq!(read(none), [], "{none}");
     }
-    assert_eq!(gpus("gpu:h100:4,gpu:a100:2"), (Some("h100"), 4));
+    assert_eq!(
+        gpus("gpu:h100:4,gpu:a100:2"),
+        [(Some("a100"), 2), (Some("h100"), 4)]
+    );
 }
 
 #[test]
@@ -133,4 +136,20 @@ fn a_partition_that_is_not_there_is_said_with_those_that_are() {
         words.starts_with("spec.slurm.partition \"nope\"") && words.contains("main (default)"),
         "{words}"
     );
+}
+
+#[test]
+fn a_node_with_several_models_has_each_by_its_name() {
+    let record = NodeRecord {
+        state: vec!["MIXED".into()],
+        cpus: Some(8),
+        gres: "gpu:h100:4(S:0),gpu:a100:2(S:1)".into(),
+        gres_used: "gpu:h100:3(IDX:0-2),gpu:a100:0(IDX:N/A)".into(),
+        ..NodeRecord::default()
+    };
+    let read = node(&record, true);
+    assert_eq!(read.accelerator, None);
+    let free = |name: &str| (read.allocatable.extended[name], read.free.extended[name]);
+    assert_eq!((free("gpu:h100"), free("gpu:a100")), ((4, 1), (2, 2)));
+    assert!(!read.free.extended.contains_key("gpu"));
 }
