@@ -16,7 +16,7 @@ pub(super) struct Past {
     first_seen: BTreeMap<String, Seconds>,
     running_since: BTreeMap<String, Seconds>,
     over_since: BTreeMap<String, Seconds>,
-    /// What a share was last seen to be, and the count of changes at that time.
+    /// What a share was last seen to be, and which change that was.
     generations: BTreeMap<ShareKey, (Fingerprint, i64)>,
     changes: i64,
     ends: BTreeMap<String, BTreeMap<u32, Doing>>,
@@ -72,7 +72,8 @@ impl Past {
             let generation = match before {
                 Some((same, generation)) if same == fingerprint => generation,
                 _ => {
-                    self.changes += 1;
+                    // Never less than what was told before the member was connected anew.
+                    self.changes = self.changes.saturating_add(1).max(now);
                     self.changes
                 }
             };
@@ -81,7 +82,7 @@ impl Past {
         self.generations = seen;
     }
 
-    /// How often a share of a SkyDeployment had changed when it was last listed; 0: it is not there.
+    /// Counts the changes of a share of a SkyDeployment, as far as they were listed; 0: it is not there.
     pub(super) fn generation(&self, key: &ShareKey) -> i64 {
         self.generations.get(key).map_or(0, |(_, generation)| *generation)
     }

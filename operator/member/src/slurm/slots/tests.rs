@@ -253,3 +253,14 @@ fn the_generation_changes_while_a_template_takes_the_place_of_another() {
     assert_eq!(generation(NOW + AVAILABLE_AFTER - 2), first);
     assert!(generation(NOW + AVAILABLE_AFTER - 1) > first, "it is available");
 }
+
+#[test]
+fn the_generation_does_not_fall_when_the_member_is_connected_anew() {
+    let arrays: Vec<Array> = ["1.0.b.run"].map(array).into();
+    let key = &arrays[0].key;
+    let (mut first, mut second) = (Past::default(), Past::default());
+    first.take_in(&arrays, NOW);
+    first.take_in(&["1.0.b.run", "2.1.b.wait"].map(array), NOW + 5);
+    second.take_in(&arrays, NOW + 30);
+    assert!(second.generation(key) > first.generation(key));
+}
