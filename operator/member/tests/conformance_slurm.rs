@@ -15,7 +15,7 @@ use sky_core::resources::Resources;
 use sky_core::share::{Container, Entry, Program, Share, ShareKey, SlurmOptions};
 use sky_member::Member;
 use sky_member::conformance::{Description, Failure, Subject, Verdict, cases};
-use sky_member::slurm::{Access, Runtime, Slurm};
+use sky_member::slurm::{Access, Slurm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -43,16 +43,9 @@ impl Real {
         let access = Access {
             endpoint: losing(&variable("URL"), lose_next.clone()).await,
             user: user.clone(),
-            ca_bundle: None,
             partition: Some("main".into()),
-            account: None,
-            qos: None,
-            work_dir: None,
-            logs: None,
-            runtime: Runtime::None,
-            images: BTreeMap::new(),
             max_array_size: 1001,
-            confirm_seconds: 0,
+            ..Access::default()
         };
         let member = Slurm::new(
             "real",

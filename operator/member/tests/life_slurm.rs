@@ -12,7 +12,7 @@ use sky_core::ranks::Ranks;
 use sky_core::resources::Resources;
 use sky_core::share::{Accelerator, Container, Entry, EnvValue, Program, Retry, Share, ShareKey, Stamp};
 use sky_core::workload::Kind;
-use sky_member::slurm::{Access, Runtime, Slurm};
+use sky_member::slurm::{Access, Slurm};
 use sky_member::{Desired, LogQuery, Member};
 
 const HOSTILE: &str = "a 'b' \"c\" $(id) `id`\n#SBATCH --hold\n;exit 7 \\ é";
@@ -145,16 +145,11 @@ async fn every_replica_runs_once_and_gets_what_it_was_given() {
     let access = Access {
         endpoint: variable("URL"),
         user: variable("USER"),
-        ca_bundle: None,
         partition: Some("main".into()),
-        account: None,
-        qos: None,
         work_dir: Some(directory.clone()),
-        logs: None,
-        runtime: Runtime::None,
-        images: BTreeMap::new(),
         max_array_size: 1001,
         confirm_seconds: 6,
+        ..Access::default()
     };
     let token = std::fs::read_to_string(variable("TOKEN_FILE")).expect("a readable token");
     let member = Slurm::new(

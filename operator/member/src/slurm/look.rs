@@ -214,7 +214,6 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 
-    use super::super::Runtime;
     use super::super::http::Http;
     use super::*;
     use crate::gate::Gate;
@@ -245,16 +244,8 @@ mod tests {
         let access = Access {
             endpoint,
             user: "sky".into(),
-            ca_bundle: None,
-            partition: None,
-            account: None,
-            qos: None,
-            work_dir: None,
-            logs: None,
-            runtime: Runtime::None,
-            images: BTreeMap::new(),
             max_array_size: 1001,
-            confirm_seconds: 0,
+            ..Access::default()
         };
         let site = Arc::new(Site::new(Client::new(http), access, "origin"));
         let mut left = Box::pin(site.list());

@@ -54,7 +54,7 @@ const CALLS_AT_ONCE: usize = 16;
 type Identity = Option<String>;
 
 /// How a Slurm cluster is reached, and what holds for every job there. Without the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// URL of slurmrestd, or `unix://` and the path of its socket.
     pub endpoint: String,

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::slurm::Access;
 use crate::slurm::client::Client;
 use crate::slurm::http::Http;
-use crate::slurm::{Access, Runtime};
 
 type Answer = (u16, String);
 
@@ -84,16 +84,9 @@ fn site(endpoint: &str, recorded: Vec<Recorded>) -> Arc<Site> {
     let access = Access {
         endpoint: endpoint.to_owned(),
         user: "games".into(),
-        ca_bundle: None,
-        partition: None,
-        account: None,
-        qos: None,
-        work_dir: None,
-        logs: None,
-        runtime: Runtime::None,
-        images: BTreeMap::new(),
         max_array_size: 1001,
         confirm_seconds: 6,
+        ..Access::default()
     };
     let site = Arc::new(Site::new(Client::new(http), access, "host"));
     let record: Record = Arc::new(move |known| {

@@ -10,16 +10,14 @@ fn access(runtime: Runtime) -> Access {
     Access {
         endpoint: "http://127.0.0.1:1".into(),
         user: "sky".into(),
-        ca_bundle: None,
         partition: Some("main".into()),
-        account: None,
-        qos: None,
         work_dir: Some("/work".into()),
         logs: Some("/logs/".into()),
         runtime,
         images: [("known:1".to_owned(), "/bundles/known".to_owned())].into(),
         max_array_size: 1001,
         confirm_seconds: 6,
+        ..Access::default()
     }
 }
 
