@@ -1,4 +1,4 @@
-//! Accounting against a server that answers as a real one of 22.05.8 did, and what follows for a share.
+//! Accounting against a server that answers as real ones of 22.05.8 and 24.11.5 did, and what follows for a share.
 
 use serde_json::{Value, json};
 use sky_core::observation::{End, Observation, Started};
@@ -15,6 +15,8 @@ type Answer = (u16, String);
 
 const FOUND: &str = include_str!("../fixtures/accounting-22.05.8.json");
 const NOTHING: &str = include_str!("../fixtures/accounting-nothing-22.05.8.json");
+const NEW: &str = include_str!("../fixtures/accounting-24.11.5.json");
+const NEW_NOTHING: &str = include_str!("../fixtures/accounting-nothing-24.11.5.json");
 const BAD_TOKEN: &str = include_str!("../fixtures/accounting-bad-token-22.05.8.json");
 const SILENT: &str = include_str!("../fixtures/accounting-silent-22.05.8.json");
 const UNSERVED: &str = "Unable find requested URL. Please view /openapi/v3 for API reference.";
@@ -99,8 +101,12 @@ fn site(endpoint: &str, recorded: Vec<Recorded>) -> Arc<Site> {
 
 /// What is said of the only share, when slurmctld lists nothing.
 async fn said(object: &str, instance: &str, accounting: (u16, &str)) -> Option<Observation> {
+    said_of(recorded(object, instance, 6), accounting).await
+}
+
+async fn said_of(recorded: Recorded, accounting: (u16, &str)) -> Option<Observation> {
     let (endpoint, _) = serve(json!([]), (accounting.0, accounting.1.to_owned())).await;
-    let site = site(&endpoint, vec![recorded(object, instance, 6)]);
+    let site = site(&endpoint, vec![recorded]);
     look(&site).await
 }
 
@@ -128,6 +134,26 @@ async fn what_slurmctld_forgot_is_said_as_accounting_has_it() {
     let seen = said("rec-2", "7/n", (200, FOUND)).await.expect("a share");
     assert_eq!((seen.counts.failed, seen.active), (6, 0));
     assert!(matches!(seen.end, Some(End::Failed(trouble)) if trouble.reason == "Cancelled"));
+}
+
+#[tokio::test]
+async fn newer_accounting_tells_exit_codes_and_signals_and_says_nothing_of_what_it_does_not_know() {
+    let done = said_of(recorded("rec-done", "4/n", 2), (200, NEW)).await;
+    assert_eq!(done.expect("a share").end, Some(End::Complete));
+    for (object, instance, replicas, words) in [
+        ("rec-code", "5/n", 2, "replica 0: exit code 3 (FAILED)"),
+        ("rec-sig", "6/n", 1, "replica 0: ended by signal 9 (FAILED)"),
+    ] {
+        let seen = said_of(recorded(object, instance, replicas), (200, NEW)).await;
+        let Some(End::Failed(trouble)) = seen.and_then(|seen| seen.end) else {
+            panic!("{object} has not failed")
+        };
+        assert_eq!(trouble.message, words);
+    }
+    let other = said_of(recorded("rec-code", "77/n", 2), (200, NEW)).await;
+    assert!(other.is_none(), "an array of another id");
+    let gone = said_of(recorded("rec-none", "8/n", 1), (200, NEW_NOTHING)).await;
+    assert!(gone.is_none());
 }
 
 /// The answer of 22.05 has 0 for every exit code.
