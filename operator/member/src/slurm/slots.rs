@@ -106,10 +106,11 @@ impl<'a> One<'a> {
         self.runs() || self.phase == Phase::Waiting
     }
 
-    /// Whether it ended before it can have been of use.
+    /// Whether it ended before it can have been of use. Its time limit is what its user wanted.
     fn ended_soon(&self) -> bool {
+        let timed = matches!(self.array.doing(), Some(Doing::Failed(state, ..)) if state == "TIMEOUT");
         let ran = self.array.sole().and_then(|task| task.ran);
-        matches!(self.phase, Phase::Over(_)) && ran.is_none_or(|ran| ran < RAN_LONG)
+        matches!(self.phase, Phase::Over(_)) && !timed && ran.is_none_or(|ran| ran < RAN_LONG)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is cancelled and who is submitted, told on shares as text: one word for each array, `id.slot.template.state`. States:
-//! `wait`, `run` (for a minute), `new` (runs since a moment), `going`, `end` (soon, with exit code 3), `cut` (after long).
+//! `wait`, `run` (for a minute), `new` (runs since a moment), `going`, `end` (soon, with exit code 3), `late` (so, but after
+//! long), `cut` (soon, by its time limit).
 
 use sky_core::share::Stamp;
 use sky_core::workload::Kind;
@@ -20,7 +21,8 @@ fn replica(state: &str) -> Option<Replica> {
         "run" | "going" => (Doing::Running, NOW - 60, None),
         "new" => (Doing::Running, NOW - 1, None),
         "end" => (failed("FAILED", 3), NOW - 90, Some(1)),
-        "cut" => (failed("TIMEOUT", 0), NOW - 9000, Some(RAN_LONG)),
+        "late" => (failed("FAILED", 3), NOW - 9000, Some(RAN_LONG)),
+        "cut" => (failed("TIMEOUT", 0), NOW - 90, Some(60)),
         _ => return None,
     };
     Some(Replica {
@@ -151,11 +153,8 @@ fn one_that_ended_is_replaced_at_once_and_later_each_time_that_it_ends_soon() {
     assert_eq!(turn("1.0.b.end 2.0.b.end", 1, 10), "[] [0]");
     assert_eq!(turn("1.0.b.end 2.0.b.end 3.0.b.end", 1, 19), "[] []");
     assert_eq!(turn("1.0.b.end 2.0.b.end 3.0.b.end", 1, 20), "[] [0]");
-    assert_eq!(
-        turn("1.0.b.cut 2.0.b.cut 3.0.b.cut", 1, 0),
-        "[] [0]",
-        "after long"
-    );
+    assert_eq!(turn("1.0.b.late 2.0.b.late 3.0.b.late", 1, 0), "[] [0]");
+    assert_eq!(turn("1.0.b.cut 2.0.b.cut 3.0.b.cut", 1, 0), "[] [0]");
     assert_eq!(
         turn("1.0.a.end 2.0.a.end 3.0.a.end", 1, 0),
         "[] [0]",
@@ -216,7 +215,8 @@ fn a_template_that_keeps_ending_is_stuck_and_says_how_it_ended() {
         None,
         "it runs by now"
     );
-    assert_eq!(stuck("1.0.b.cut 2.0.b.cut 3.0.b.cut"), None, "each ran long");
+    assert_eq!(stuck("1.0.b.late 2.0.b.late 3.0.b.late"), None, "each ran long");
+    assert_eq!(stuck("1.0.b.cut 2.0.b.cut 3.0.b.cut"), None);
 }
 
 #[test]
