@@ -135,7 +135,11 @@ fn judge(context: &Context, phases: &[(String, Tally)], most: [usize; 2], shares
     };
     let over_all = |count: fn(&Tally) -> usize| phases.iter().map(|(_, tally)| count(tally)).sum::<usize>();
     let claims = [
-        (most[0] <= 3, "at most 3 host writes for a job of 1 s"),
+        // One that its member starts late runs for long enough to be told as running.
+        (
+            most[0] <= 4 && short.1.objects_above("skyjobs", 3) <= JOBS / 20,
+            "at most 3 host writes for a job of 1 s, 4 for one in twenty that its member holds up",
+        ),
         (most[1] <= 4, "at most 4 host writes for a job of 10 s"),
         (
             over_all(Tally::refused) == 0,

@@ -108,6 +108,12 @@ impl Tally {
         let same = self.objects.iter().filter(|((of, _), _)| of == resource);
         same.map(|(_, count)| *count).max().unwrap_or(0)
     }
+
+    /// Objects of this resource that had more writes than `most`.
+    pub(in crate::suites) fn objects_above(&self, resource: &str, most: usize) -> usize {
+        let same = self.objects.iter().filter(|((of, _), _)| of == resource);
+        same.filter(|(_, count)| **count > most).count()
+    }
 }
 
 /// Requests by row, phases by column.
