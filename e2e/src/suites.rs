@@ -59,6 +59,7 @@ pub const ALL: &[Suite] = &[
     in_cluster::SUITE,
     helm::SUITE,
     argocd::SUITE,
+    slurm::SUITE,
     faults::SUITE,
     leader::SUITE,
     deployments::SUITE,
@@ -72,7 +73,6 @@ pub const ALL: &[Suite] = &[
     member::SUITE,
     credentials::SUITE,
     code::SUITE,
-    slurm::SUITE,
 ];
 
 /// An error that makes a case count as skipped; the text says why.
