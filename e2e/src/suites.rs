@@ -53,7 +53,7 @@ pub struct Case {
 }
 
 /// All suites, in the order in which they start: first what is quick and tells most, then the long ones, so that no lane
-/// is left with one at the end. Neighbours in a lane with the same plan share a lab.
+/// is left with one at the end.
 pub const ALL: &[Suite] = &[
     documents::SUITE,
     in_cluster::SUITE,

@@ -135,12 +135,15 @@ fn judge(context: &Context, phases: &[(String, Tally)], most: [usize; 2], shares
     };
     let over_all = |count: fn(&Tally) -> usize| phases.iter().map(|(_, tally)| count(tally)).sum::<usize>();
     let claims = [
-        // One that its member starts late runs for long enough to be told as running.
+        // One that its member starts late, or piece by piece, is told of once more.
         (
             most[0] <= 4 && short.1.objects_above("skyjobs", 3) <= JOBS / 20,
             "at most 3 host writes for a job of 1 s, 4 for one in twenty that its member holds up",
         ),
-        (most[1] <= 4, "at most 4 host writes for a job of 10 s"),
+        (
+            most[1] <= 5 && long.1.objects_above("skyjobs", 4) <= JOBS / 20,
+            "at most 4 host writes for a job of 10 s, 5 for one in twenty that its member holds up",
+        ),
         (
             over_all(Tally::refused) == 0,
             "no request was refused, none came too late (409)",
