@@ -20,7 +20,7 @@ pub(super) struct Answer {
     /// Whether every replica has a place.
     scheduled: bool,
     placement: Vec<Part>,
-    /// Placed, PartlyPlaced, Queued, TooLarge, Suspended, InvalidSpec or NotSupported.
+    /// Placed, PartlyPlaced, Queued, TooLarge, Suspended or InvalidSpec.
     reason: String,
     message: String,
     clusters: Vec<ClusterAnswer>,

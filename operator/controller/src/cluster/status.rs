@@ -142,7 +142,7 @@ fn turns_lost(
 
 fn not_connected(unlinked: &Unlinked) -> Words {
     let (reason, message) = (unlinked.reason, &unlinked.message);
-    let bad_credential = reason != "NotSupported" && reason != "InvalidSpec";
+    let bad_credential = reason != "InvalidSpec";
     Words {
         ready: (false, reason, message.clone()),
         reachable: (false, "NotConnected", "not tried: see condition Stalled".into()),

@@ -70,7 +70,7 @@ pub struct Facts {
 /// Why a spec cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// CamelCase code: `InvalidSpec` or `NotSupported`.
+    /// CamelCase code: `InvalidSpec`.
     pub reason: String,
     /// Names the field and the fix.
     pub message: String,
